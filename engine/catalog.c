@@ -475,7 +475,6 @@ static int
 rename_locked(struct db *db, const char *from, const char *to, unsigned flags,
 	      struct err *err)
 {
-	CLEAN(arena_done) struct arena a = {0};
 	struct change ch = {.db = db};
 	struct name_entry *ef, *et;
 	int rc = name_known(db, from, &ef, err);

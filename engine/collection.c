@@ -257,25 +257,51 @@ bits_of(const struct seg *s)
 	return bits;
 }
 
+static void
+note_segment(struct shard *s, const struct seg_state *st,
+	     const struct err *why)
+{
+	char text[400];
+
+	snprintf(text, sizeof text, "shard %u, segment %llu: %.300s", s->nr,
+		 (unsigned long long)st->desc.id, err_text(why));
+	coll_note_error(s->coll, text);
+}
+
+/* A bad graph costs speed until it is built again; the points are there. */
+static int
+seg_open_without_graph(struct shard *s, struct seg_state *st, struct err *err)
+{
+	struct pages_list graph = st->desc.graph;
+	int rc;
+
+	st->desc.graph = (struct pages_list){0};
+	rc = seg_open(s->coll->dirfd, &st->desc, s->coll->distance,
+		      &st->seg, err);
+	if (rc < 0)
+		st->desc.graph = graph;
+	else
+		pages_list_done(&graph);
+	return rc;
+}
+
 static int
 seg_load(struct shard *s, struct seg_state *st, struct err *err)
 {
-	struct coll *c = s->coll;
 	struct err why = {0};
-	int rc = seg_open(c->dirfd, &st->desc, c->config.distance, &st->seg,
-			  &why);
+	int rc = seg_open(s->coll->dirfd, &st->desc, s->coll->distance,
+			  &st->seg, &why);
 
+	if (rc == -ERR_DAMAGED && st->desc.graph.n != 0) {
+		note_segment(s, st, &why);
+		rc = seg_open_without_graph(s, st, &why);
+	}
 	if (rc == -ERR_NO_MEMORY || rc == -ERR_NO_FILES)
 		return err_set(err, -rc, "%s", err_text(&why));
 	if (rc < 0) {
-		char text[400];
-
 		st->seg = NULL;
 		s->lost = true;
-		snprintf(text, sizeof text, "shard %u, segment %llu: %.300s",
-			 s->nr, (unsigned long long)st->desc.id,
-			 err_text(&why));
-		coll_note_error(c, text);
+		note_segment(s, st, &why);
 		return 0;
 	}
 	if (st->desc.n_deleted != 0) {
@@ -330,6 +356,8 @@ coll_load(struct coll *c, struct err *err)
 		rc = err_set(err, ERR_DAMAGED,
 			     "manifest is of another collection");
 	/* The configuration may be older than the manifest: replay brings it. */
+	if (rc == 0)
+		c->distance = m.distance;
 	if (rc == 0 && m.n_shards != c->n_shards) {
 		shards_free(c);
 		rc = shards_new(c, m.n_shards, err);

@@ -609,6 +609,7 @@ graph_install(struct coll *c, struct shard *s, struct seg_state *st,
 	(void)fault_hit(FAULT_index_after_manifest);
 	*list = (struct pages_list){0};
 	rwlock_write(&s->lock);
+	with->n_dead = was->n_dead; /* the bits are shared, the count is not */
 	shard_swap(s, v);
 	rwlock_unlock(&s->lock);
 	seg_unref(was);

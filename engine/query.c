@@ -355,26 +355,54 @@ mem_search(struct search *s, struct mem *m, uint32_t n, uint64_t seq,
 }
 
 static int
-shard_search(struct search *s, struct shard *sh, struct view *v,
-	     struct err *err)
+segs_search(struct search *s, struct view *v, struct err *err)
 {
-	uint32_t *n = arena_alloc(s->a, v->n_mems * sizeof *n);
-	uint64_t seq;
-	int rc = n == NULL ? no_memory(err) : 0;
+	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < v->n_segs; i++)
 		if (v->segs[i]->desc.dim == s->c->size &&
 		    v->segs[i]->vecs.n != 0)
 			rc = seg_search(s, v->segs[i], err);
-	if (rc < 0)
-		return rc;
-	/* The moment of the memtables is later than that of the segments: what
-	 * was hidden there by then is found here. */
+	return rc;
+}
+
+/* A moment of the memtables: how far each one is, and the shard's clock.  It is
+ * later than the search of the segments: what was hidden there by then is found
+ * in the memtables, unless the view was replaced meanwhile (false). */
+static bool
+mems_moment(struct shard *sh, const struct view *v, uint32_t *n, uint64_t *seq)
+{
+	bool same;
+
 	rwlock_read(&sh->lock);
-	seq = sh->seq;
+	same = sh->view == v;
+	*seq = sh->seq;
 	for (uint32_t i = 0; i < v->n_mems; i++)
 		n[i] = mem_count(v->mems[i]);
 	rwlock_unlock(&sh->lock);
+	return same;
+}
+
+/* Views change a few times a minute, so a second try is rare and a third one
+ * unheard of. */
+static int
+shard_search(struct search *s, struct shard *sh, struct view **ret_view,
+	     struct err *err)
+{
+	uint32_t from = s->n, *n = NULL;
+	struct view *v = NULL;
+	uint64_t seq;
+	int rc = 0;
+
+	do {
+		s->n = from;
+		view_put(v);
+		*ret_view = v = view_get(sh);
+		n = arena_alloc(s->a, v->n_mems * sizeof *n);
+		if (n == NULL)
+			return no_memory(err);
+		rc = segs_search(s, v, err);
+	} while (rc == 0 && !mems_moment(sh, v, n, &seq));
 	for (uint32_t i = 0; rc == 0 && i < v->n_mems; i++)
 		rc = mem_search(s, v->mems[i], n[i], seq, err);
 	return rc;
@@ -511,10 +539,8 @@ coll_search(struct coll *c, const struct query *q, struct arena *a,
 	views = arena_zalloc(a, c->n_shards * sizeof(struct view *));
 	if (views == NULL)
 		return no_memory(err);
-	for (uint32_t i = 0; rc == 0 && i < c->n_shards; i++) {
-		views[i] = view_get(&c->shards[i]);
-		rc = shard_search(&s, &c->shards[i], views[i], err);
-	}
+	for (uint32_t i = 0; rc == 0 && i < c->n_shards; i++)
+		rc = shard_search(&s, &c->shards[i], &views[i], err);
 	if (rc == 0) {
 		cands_order(&s);
 		rc = hits_fill(&s, ret, err);

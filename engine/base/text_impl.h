@@ -20,7 +20,7 @@ enum walk_state {
 	WALK_AFTER, /* behind a value */
 };
 
-/* A number's text as m * 10^exp; cut: digits behind the first 19 are lost. */
+/* A number's text as m * 10^exp; cut: digits behind the first 18 are lost. */
 struct decimal {
 	uint64_t m;
 	int32_t exp;

@@ -14,6 +14,7 @@
 #include "engine/base/err.h"
 #include "engine/base/text_impl.h"
 
+#include <endian.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@
 /* A double needs 767 digits at most to be told from its neighbours' middle;
  * what is behind them only matters as "and some more". */
 #define DIGITS_MAX 800
+
+#define DIGITS_KEEP 18 /* fit an int64, which becomes a double at once */
 
 /* clang-format off */
 #define TEN(s, d) 1e##s##d##0, 1e##s##d##1, 1e##s##d##2, 1e##s##d##3,          \
@@ -46,44 +49,54 @@ _Static_assert(sizeof pow_table / sizeof *pow_table == POW_MAX - POW_MIN + 1,
 
 /* --- digits ------------------------------------------------------------ */
 
-/* Eight digits at once, if these are: pairs, then fours, then all. */
-static bool
-eight_digits(const uint8_t *p, uint32_t *ret)
-{
-	uint64_t x;
+static const uint32_t pow_u32[] = {1,      10,      100,      1000,     10000,
+				   100000, 1000000, 10000000, 100000000};
 
-	memcpy(&x, p, 8);
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-	x = __builtin_bswap64(x);
-#endif
-	if ((((x & 0xf0f0f0f0f0f0f0f0u) |
-	      (((x + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4)) !=
-	     0x3333333333333333u))
-		return false;
-	x -= 0x3030303030303030u;
+/* A byte for each digit, the first lowest: pairs, then fours, then all. */
+static inline uint32_t
+eight_digits(uint64_t x)
+{
 	x = x * 10 + (x >> 8);
-	*ret = (uint32_t)(((x & 0x000000ff000000ffu) * 0x000f424000000064u +
+	return (uint32_t)(((x & 0x000000ff000000ffu) * 0x000f424000000064u +
 			   (x >> 16 & 0x000000ff000000ffu) *
 				   0x0000271000000001u) >>
 			  32);
-	return true;
 }
 
-static inline const uint8_t *
-digits_read(const uint8_t *p, const uint8_t *end, uint64_t *m)
+static const uint8_t *
+digits_read_slow(const uint8_t *p, const uint8_t *end, uint64_t *m)
 {
-	uint32_t eight;
-
-	while (end - p >= 8 && eight_digits(p, &eight)) {
-		*m = *m * 100000000 + eight;
-		p += 8;
-	}
 	while (p < end && is_digit(*p))
 		*m = *m * 10 + (unsigned)(*p++ - '0');
 	return p;
 }
 
-/* The first 19 digits that count, of a number with more than 19 digits; exp is
+/* Up to eight digits at a time, without a branch on how many there are. */
+static inline const uint8_t *
+digits_read(const uint8_t *p, const uint8_t *end, uint64_t *m)
+{
+	const uint64_t high = 0x8080808080808080u;
+	uint64_t x, other;
+	unsigned n;
+
+	while (end - p >= 8) {
+		memcpy(&x, p, 8);
+		x = le64toh(x) ^ 0x3030303030303030u;
+		other = (((x & ~high) + 0x7676767676767676u) | x) & high;
+		if (other == 0) {
+			*m = *m * 100000000 + eight_digits(x);
+			p += 8;
+			continue;
+		}
+		n = (unsigned)__builtin_ctzll(other) / 8;
+		x = x << 8 << (56 - 8 * n); /* n may be 0 */
+		*m = *m * pow_u32[n] + eight_digits(x);
+		return p + n;
+	}
+	return digits_read_slow(p, end, m);
+}
+
+/* The first digits that count, of a number with more than DIGITS_KEEP; exp is
  * that of the last digit and rises by those left out. */
 static void
 digits_cut(const uint8_t *p, const uint8_t *end, struct decimal *d)
@@ -94,7 +107,7 @@ digits_cut(const uint8_t *p, const uint8_t *end, struct decimal *d)
 	for (; p < end && (is_digit(*p) || *p == '.'); p++) {
 		if (*p == '.' || (taken == 0 && *p == '0'))
 			continue;
-		if (taken < 19) {
+		if (taken < DIGITS_KEEP) {
 			d->m = d->m * 10 + (unsigned)(*p - '0');
 			taken++;
 		} else {
@@ -137,14 +150,13 @@ num_scan(const uint8_t *p, const uint8_t *end, struct decimal *d,
 	*ret_wrong = p;
 	if (p == end || !is_digit(*p))
 		return NULL;
-	if (*p == '0') {
-		p++;
-		if (p < end && is_digit(*p))
+	d->m = (unsigned)(*p++ - '0');
+	if (p < end && is_digit(*p)) {
+		if (d->m == 0)
 			return NULL;
-	} else {
 		p = digits_read(p, end, &d->m);
 	}
-	digits = p - from;
+	digits = p - from - (*from == '0');
 	if (p < end && *p == '.') {
 		point = ++p;
 		*ret_wrong = p;
@@ -154,7 +166,7 @@ num_scan(const uint8_t *p, const uint8_t *end, struct decimal *d,
 		d->exp = -(int32_t)(p - point);
 		digits += p - point;
 	}
-	if (__builtin_expect(digits > 19, 0))
+	if (__builtin_expect(digits > DIGITS_KEEP, 0))
 		digits_cut(from, p, d);
 	if (p < end && (*p | 0x20) == 'e')
 		p = exponent_read(p + 1, end, &d->exp, ret_wrong);
@@ -163,6 +175,17 @@ num_scan(const uint8_t *p, const uint8_t *end, struct decimal *d,
 
 /* --- rounding ---------------------------------------------------------- */
 
+static inline float
+with_sign(float v, bool neg)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &v, sizeof bits);
+	bits |= (uint32_t)neg << 31;
+	memcpy(&v, &bits, sizeof v);
+	return v;
+}
+
 static inline bool
 decimal_f32(const struct decimal *d, float *ret)
 {
@@ -170,25 +193,25 @@ decimal_f32(const struct decimal *d, float *ret)
 	double x;
 
 	if (d->m == 0) {
-		*ret = d->neg ? -0.0f : 0.0f;
+		*ret = with_sign(0, d->neg);
 		return true;
 	}
 	if (d->exp < POW_MIN || d->exp > POW_MAX)
 		return false;
-	x = (double)d->m * pow_table[d->exp - POW_MIN];
+	x = (double)(int64_t)d->m * pow_table[d->exp - POW_MIN];
 	memcpy(&bits, &x, sizeof bits);
 	if ((bits & 0x1fffffff) - 0x0ffffff0 <= 0x20) /* the middle */
 		return false;
 	if (!(x >= 2 * (double)FLT_MIN && x <= (double)FLT_MAX))
 		return false;
-	*ret = d->neg ? -(float)x : (float)x;
+	*ret = with_sign((float)x, d->neg);
 	return true;
 }
 
 static bool
 decimal_f64(const struct decimal *d, double *ret)
 {
-	double x = (double)d->m;
+	double x = (double)(int64_t)d->m;
 
 	if (d->cut || d->m > 1ull << 53 || d->exp < -EXACT || d->exp > EXACT)
 		return false;
@@ -222,8 +245,9 @@ number_respell(const uint8_t *p, size_t n, const struct decimal *d,
 	}
 	if (taken == 0)
 		ret[at++] = '0';
-	if (d->cut) /* exp stands behind the 19th digit */
-		exp -= (long)(taken < DIGITS_MAX ? taken : DIGITS_MAX) - 19;
+	if (d->cut) /* exp stands behind the last digit in m */
+		exp -= (long)(taken < DIGITS_MAX ? taken : DIGITS_MAX) -
+		       DIGITS_KEEP;
 	if (more) {
 		ret[at++] = '1';
 		exp--;
@@ -372,7 +396,7 @@ element_read(struct json_walk *w, const uint8_t **p, float *out,
 	struct decimal d;
 	struct json_tok t;
 
-	if (from == end || (!is_digit(*from) && *from != '-'))
+	if (from == end || !(is_digit(*from) | (*from == '-')))
 		return 1;
 	*p = num_scan(from, end, &d, &wrong);
 	if (*p == NULL)

@@ -196,29 +196,49 @@ field_home(json_t *top, const struct field *f)
 	return home;
 }
 
+/* The same members in the order of the table, so that a configuration that was
+ * merged prints as one that was written at once. */
+static json_t *
+tree_ordered(json_t *top)
+{
+	json_t *ret = json_object(), *home, *v;
+	const struct field *f;
+	int rc = 0;
+
+	for (f = fields; f < fields + ARRAY_LEN(fields) && rc == 0; f++) {
+		home = f->in[0] != 0 ? json_object_get(top, f->in) : top;
+		v = json_object_get(home, f->name);
+		if (v == NULL)
+			continue;
+		if (f->kind == FIELD_OBJECT && home == top)
+			v = json_object(); /* its members follow */
+		else
+			v = json_incref(v);
+		rc = json_object_set_new(field_home(ret, f), f->name, v);
+	}
+	if (rc == 0)
+		return ret;
+	json_decref(ret);
+	return NULL;
+}
+
 /* Everything the configuration says, its own places and the rest. */
 static json_t *
 tree_of(const struct coll_config *c)
 {
-	TREE *extra = json_loadb(c->extra.p, c->extra.n, 0, NULL);
-	json_t *top = json_object(), *v;
-	size_t i;
+	TREE *top = json_loadb(c->extra.p, c->extra.n, 0, NULL);
+	const struct field *f;
+	json_t *v;
 
-	for (i = 0; i < ARRAY_LEN(fields); i++) {
-		if (fields[i].at == NOWHERE)
-			continue;
-		v = field_out(&fields[i], c);
-		if (v != NULL && json_object_set_new(
-					 field_home(top, &fields[i]),
-					 fields[i].name, v) < 0)
-			goto failed;
+	if (top == NULL)
+		top = json_object();
+	for (f = fields; f < fields + ARRAY_LEN(fields); f++) {
+		v = f->at != NOWHERE ? field_out(f, c) : NULL;
+		if (v != NULL &&
+		    json_object_set_new(field_home(top, f), f->name, v) < 0)
+			return NULL;
 	}
-	if (extra != NULL && json_object_update_recursive(top, extra) < 0)
-		goto failed;
-	return top;
-failed:
-	json_decref(top);
-	return NULL;
+	return tree_ordered(top);
 }
 
 /* --- merging ----------------------------------------------------------- */
@@ -564,13 +584,14 @@ tree_print(const json_t *v, int indent, struct buf *ret)
 }
 
 static int
-extra_keep(const json_t *top, struct arena *a, struct slice *ret,
-	   struct err *err)
+extra_keep(json_t *top, struct arena *a, struct slice *ret, struct err *err)
 {
 	CLEAN(buf_done) struct buf text = {0};
+	TREE *ordered = tree_ordered(top);
 
-	tree_print(top, -1, &text);
-	if (text.failed)
+	if (ordered != NULL)
+		tree_print(ordered, -1, &text);
+	if (ordered == NULL || text.failed)
 		return no_memory(err);
 	ret->n = text.n;
 	ret->p = arena_dup(a, text.p, text.n);

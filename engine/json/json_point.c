@@ -129,42 +129,108 @@ struct spelling {
 	struct slice sep;
 };
 
+#define CHUNK 32 /* numbers that are printed and compared at a time */
+
+/* How many bytes the number takes at p, 0 if it is spelled otherwise. */
 static size_t
 number_fits(const struct spelling *s, unsigned style, uint32_t i,
 	    const uint8_t *p)
 {
+	const size_t room = (size_t)(s->end - p);
 	char text[NUM_TEXT_MAX];
-	size_t n = num_print_f32(s->vec[i], style, text);
+	size_t n = 0;
 
-	if ((size_t)(s->end - p) < n || memcmp(p, text, n) != 0)
-		return 0;
-	return n;
+	if (style < NUM_FIXED && (style & NUM_DIGITS_F64) == 0)
+		n = num_match_f32(s->vec[i], (const char *)p, room);
+	if (n > 0)
+		return n;
+	n = num_print_f32(s->vec[i], style, text);
+	return room >= n && memcmp(p, text, n) == 0 ? n : 0;
+}
+
+/* Numbers with the separator between them and, unless it is the vector's last,
+ * behind each; room for n * (NUM_TEXT_MAX + SEP_MAX). */
+static char *
+numbers_put(char *at, const float *vec, size_t n, unsigned style,
+	    struct slice sep, bool last)
+{
+	uint64_t eight = 0;
+	size_t i;
+
+	if (sep.n <= sizeof eight) {
+		if (sep.n > 0)
+			memcpy(&eight, sep.p, sep.n);
+		for (i = 0; i < n; i++) {
+			at += num_print_f32(vec[i], style, at);
+			memcpy(at, &eight, sizeof eight);
+			at += sep.n;
+		}
+	} else {
+		for (i = 0; i < n; i++) {
+			at += num_print_f32(vec[i], style, at);
+			memcpy(at, sep.p, sep.n);
+			at += sep.n;
+		}
+	}
+	return last ? at - sep.n : at;
+}
+
+/* Moves *i and *p on while chunks are as they would be printed. */
+static void
+chunks_fit(const struct spelling *s, unsigned style, uint32_t *i,
+	   const uint8_t **p)
+{
+	char text[CHUNK * (NUM_TEXT_MAX + SEP_MAX) + 8];
+	uint32_t n;
+	size_t len;
+
+	for (; *i < s->dim; *i += n) {
+		n = MIN(s->dim - *i, (uint32_t)CHUNK);
+		len = (size_t)(numbers_put(text, s->vec + *i, n, style, s->sep,
+					   *i + n == s->dim) -
+			       text);
+		if ((size_t)(s->end - *p) < len || memcmp(*p, text, len) != 0)
+			break;
+		*p += len;
+	}
+}
+
+static bool
+sep_fits(const struct spelling *s, const uint8_t *p)
+{
+	const uint8_t *sep = s->sep.p;
+	size_t i = 0;
+
+	if ((size_t)(s->end - p) < s->sep.n)
+		return false;
+	while (i < s->sep.n && p[i] == sep[i])
+		i++;
+	return i == s->sep.n;
 }
 
 /* Whether all numbers are in this style; if not, which is the first that is
- * not, and where. */
+ * not, and where.  Float32 digits can be told from the text; the others are
+ * printed, many at a time. */
 static bool
 style_fits(const struct spelling *s, unsigned style, uint32_t *ret_i,
 	   const uint8_t **ret_p)
 {
 	const uint8_t *p = s->p;
-	uint32_t i;
+	uint32_t i = 0;
 	size_t n;
 
-	for (i = 0; i < s->dim; i++) {
+	if (style >= NUM_FIXED || (style & NUM_DIGITS_F64) != 0)
+		chunks_fit(s, style, &i, &p);
+	for (; i < s->dim; i++) {
 		n = number_fits(s, style, i, p);
-		if (n == 0)
-			break;
-		if (i + 1 == s->dim)
-			return p + n == s->end;
-		if ((size_t)(s->end - p) < n + s->sep.n ||
-		    memcmp(p + n, s->sep.p, s->sep.n) != 0)
-			break;
-		p += n + s->sep.n;
+		if (n == 0 || (i + 1 < s->dim && !sep_fits(s, p + n))) {
+			*ret_i = i;
+			*ret_p = p;
+			return false;
+		}
+		p += i + 1 < s->dim ? n + s->sep.n : n;
 	}
-	*ret_i = i;
-	*ret_p = p;
-	return false;
+	return p == s->end;
 }
 
 /* What stands between the first two numbers. */
@@ -281,18 +347,14 @@ static void
 numbers_print(const float *vec, uint32_t dim, unsigned style, struct slice sep,
 	      struct buf *ret)
 {
-	uint32_t i;
+	char *at, *end;
 
-	if (buf_reserve(ret, (size_t)dim * (NUM_TEXT_MAX + sep.n)) < 0)
+	if (dim == 0 ||
+	    buf_reserve(ret, (size_t)dim * (NUM_TEXT_MAX + sep.n) + 8) < 0)
 		return;
-	for (i = 0; i < dim; i++) {
-		if (i > 0 && sep.n > 0) {
-			memcpy(ret->p + ret->n, sep.p, sep.n);
-			ret->n += sep.n;
-		}
-		ret->n += num_print_f32(vec[i], style,
-					(char *)ret->p + ret->n);
-	}
+	at = (char *)ret->p + ret->n;
+	end = numbers_put(at, vec, dim, style, sep, true);
+	ret->n += (size_t)(end - at);
 }
 
 static void

@@ -313,19 +313,17 @@ rd_key_path(struct rd *r, const struct json_tok *t, struct path *ret)
 
 /* --- vectors ----------------------------------------------------------- */
 
-/* No array of numbers has a bracket inside, so the commas up to the next one
- * tell how many there can be. */
+/* How many numbers there can be: no array of numbers has a bracket inside, and
+ * a number and its comma take two bytes. */
 static size_t
 vector_room(const struct json_walk *w)
 {
 	const uint8_t *from = w->p + w->at, *to;
-	size_t n = 1, i, len;
+	size_t len;
 
 	to = memchr(from, ']', w->n - w->at);
 	len = to != NULL ? (size_t)(to - from) : w->n - w->at;
-	for (i = 0; i < len; i++)
-		n += from[i] == ',';
-	return MIN(n, (size_t)DIM_MAX);
+	return MIN(len / 2 + 1, (size_t)DIM_MAX);
 }
 
 static bool

@@ -14,6 +14,7 @@
 
 #include "engine/base/check.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -220,37 +221,122 @@ shortest_f64(uint64_t bits)
 
 /* --- spelling ---------------------------------------------------------- */
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-			    "25262728293031323334353637383940414243444546474849"
-			    "50515253545556575859606162636465666768697071727374"
-			    "75767778798081828384858687888990919293949596979899";
+#define DIGITS_MAX 17
 
-/* The digits of m without zeros at their end, at most 17; returns how many,
- * and the exponent that puts the point in front of the first. */
-static unsigned
-digits_print(struct digits d, char ret[24], int *ret_point)
+static const uint64_t pow_u64[] = {
+	1u,
+	10u,
+	100u,
+	1000u,
+	10000u,
+	100000u,
+	1000000u,
+	10000000u,
+	100000000u,
+	1000000000u,
+	10000000000u,
+	100000000000u,
+	1000000000000u,
+	10000000000000u,
+	100000000000000u,
+	1000000000000000u,
+	10000000000000000u,
+	100000000000000000u,
+};
+
+/* How many digits m has; it is not 0.  1233 / 2^12 is log10(2). */
+static inline unsigned
+digits_count(uint64_t m)
 {
-	char text[24];
-	unsigned at = sizeof text, n;
-	uint64_t m = d.m;
+	const unsigned guess =
+		(64 - (unsigned)__builtin_clzll(m)) * 1233 >> 12;
 
-	while (m >= 100) {
-		at -= 2;
-		memcpy(text + at, pairs + m % 100 * 2, 2);
-		m /= 100;
-	}
-	if (m >= 10) {
-		at -= 2;
-		memcpy(text + at, pairs + m * 2, 2);
+	return guess + (m >= pow_u64[guess]);
+}
+
+/* The eight digits of v, a byte each, the first lowest: halves of four, then
+ * pairs, then single ones. */
+static inline uint64_t
+eight_digits(uint32_t v)
+{
+	uint64_t x = v / 10000 | (uint64_t)(v % 10000) << 32, t;
+
+	t = (x * 10486 >> 20) & 0x0000007f0000007fu;
+	x = t | (x - t * 100) << 16;
+	t = (x * 103 >> 10) & 0x000f000f000f000fu;
+	return t | (x - t * 10) << 8;
+}
+
+/* Zero bytes at the end of the text. */
+static inline unsigned
+zeros_behind(uint64_t x)
+{
+	return x != 0 ? (unsigned)__builtin_clzll(x) / 8 : 8;
+}
+
+/* The digits of a number as text that stays in registers: written to memory in
+ * one size and read in another, it would wait for the store. */
+struct text {
+	char first;      /* digit */
+	uint64_t second; /* the next eight, the first lowest */
+	uint64_t third;  /* eight more, if n is above 9 */
+	unsigned n;      /* digits without zeros at their end */
+	int point;       /* how many of them stand in front of the point */
+};
+
+#define ZEROS_8 0x3030303030303030u
+
+/* Without a branch on how many there are: m is brought to 9 or 17 digits. */
+static inline struct text
+digits_text(struct digits d)
+{
+	const unsigned n = digits_count(d.m);
+	struct text t = {.point = (int)n + d.exp};
+	uint64_t m, x, y = 0;
+
+	if (n <= 9) {
+		m = d.m * pow_u64[9 - n];
+		x = eight_digits((uint32_t)(m % 100000000));
+		t.n = 9 - zeros_behind(x);
 	} else {
-		text[--at] = (char)('0' + m);
+		m = d.m * pow_u64[DIGITS_MAX - n];
+		y = eight_digits((uint32_t)(m % 100000000));
+		m /= 100000000;
+		x = eight_digits((uint32_t)(m % 100000000));
+		t.n = y != 0 ? DIGITS_MAX - zeros_behind(y)
+			     : 9 - zeros_behind(x);
 	}
-	n = (unsigned)sizeof text - at;
-	*ret_point = (int)n + d.exp;
-	while (n > 1 && text[at + n - 1] == '0')
-		n--;
-	memcpy(ret, text + at, n);
-	return n;
+	t.first = (char)('0' + m / 100000000);
+	t.second = htole64(x | ZEROS_8);
+	t.third = htole64(y | ZEROS_8);
+	return t;
+}
+
+/* All digits; up to eight bytes more. */
+static inline void
+digits_put(char *to, const struct text *t)
+{
+	to[0] = t->first;
+	memcpy(to + 1, &t->second, 8);
+	if (t->n > 9)
+		memcpy(to + 9, &t->third, 8);
+}
+
+/* The digits from the from-th on, which is not the first; up to seven more. */
+static inline void
+digits_put_from(char *to, const struct text *t, unsigned from)
+{
+	uint64_t part;
+
+	if (from < 9) {
+		part = htole64(le64toh(t->second) >> 8 * (from - 1));
+		memcpy(to, &part, 8);
+		if (t->n > 9)
+			memcpy(to + 9 - from, &t->third, 8);
+		return;
+	}
+	part = htole64(le64toh(t->third) >> 8 * (from - 9));
+	memcpy(to, &part, 8);
 }
 
 struct layout {
@@ -300,43 +386,44 @@ exponent_print(char *at, int exp, struct layout l)
 }
 
 static char *
-scientific_print(char *at, const char *digits, unsigned n, int point,
-		 struct layout l)
+scientific_print(char *at, const struct text *t, struct layout l)
 {
-	*at++ = digits[0];
-	if (n > 1 || l.e == 'E') {
-		*at++ = '.';
-		memcpy(at, n > 1 ? digits + 1 : "0", n > 1 ? n - 1 : 1);
-		at += n > 1 ? n - 1 : 1;
+	*at++ = (char)t->first;
+	if (t->n > 1) {
+		*at = '.';
+		digits_put_from(at + 1, t, 1);
+		at += t->n;
+	} else if (l.e == 'E') {
+		memcpy(at, ".0", 2);
+		at += 2;
 	}
-	return exponent_print(at, point - 1, l);
+	return exponent_print(at, t->point - 1, l);
 }
 
 static char *
 spell(char *at, struct digits d, unsigned style)
 {
 	const struct layout l = layout_of(style);
-	char digits[24];
-	int point;
-	unsigned n = digits_print(d, digits, &point);
+	const struct text t = digits_text(d);
 
-	if (point < l.point_min || point > l.point_max)
-		return scientific_print(at, digits, n, point, l);
-	if (point <= 0) {
-		memcpy(at, "0.00000000", 8);
-		at += 2 - point;
-		memcpy(at, digits, n);
-		return at + n;
+	if (t.point < l.point_min || t.point > l.point_max)
+		return scientific_print(at, &t, l);
+	if (t.point <= 0) {
+		memcpy(at, "0.000000", 8);
+		at += 2 - t.point;
+		digits_put(at, &t);
+		return at + t.n;
 	}
-	if ((int)n > point) {
-		memcpy(at, digits, (size_t)point);
-		at[point] = '.';
-		memcpy(at + point + 1, digits + point, n - (unsigned)point);
-		return at + n + 1;
+	if ((int)t.n > t.point) {
+		digits_put(at, &t);
+		at += t.point;
+		*at = '.';
+		digits_put_from(at + 1, &t, (unsigned)t.point);
+		return at + 1 + t.n - t.point;
 	}
-	memcpy(at, digits, n);
-	memset(at + n, '0', (size_t)point - n);
-	at += point;
+	digits_put(at, &t);
+	memset(at + t.n, '0', (size_t)t.point - t.n);
+	at += t.point;
 	if ((style & NUM_WHOLE_POINT) != 0) {
 		memcpy(at, ".0", 2);
 		at += 2;
@@ -398,7 +485,90 @@ fixed_print(char *at, uint32_t bits, unsigned decimals)
 	return at + decimals + 1;
 }
 
-/* --- the three doors --------------------------------------------------- */
+/* --- telling without printing ------------------------------------------ */
+
+#define MATCH_ROOM    32 /* bytes that may be read */
+#define MATCH_DECIMALS 12 /* a float times 10^12 is a whole double, exactly */
+
+/* How many of the eight bytes are digits, and their value. */
+static inline unsigned
+digits_value(const char *p, uint64_t *ret)
+{
+	const uint64_t high = 0x8080808080808080u;
+	uint64_t x, other;
+	unsigned n;
+
+	memcpy(&x, p, 8);
+	x = le64toh(x) ^ ZEROS_8;
+	other = (((x & ~high) + 0x7676767676767676u) | x) & high;
+	n = other != 0 ? (unsigned)__builtin_ctzll(other) / 8 : 8;
+	if (n == 0)
+		return 0;
+	x <<= 64 - 8 * n;
+	x = x * 10 + (x >> 8);
+	*ret = ((x & 0x000000ff000000ffu) * 0x000f424000000064u +
+		(x >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >>
+	       32;
+	return n;
+}
+
+/* The text is m / 10^decimals, and m ends with no zero.  It is what is printed
+ * if m is in the gap around v, is the whole number nearest to v * 10^decimals,
+ * and no multiple of ten is in the gap.  All but the last differences are
+ * exact; what is near to an edge is not decided here. */
+static bool
+is_shortest(uint32_t bits, uint64_t m, unsigned decimals)
+{
+	const double ten = (double)pow_u64[decimals];
+	const uint64_t half_bits = (uint64_t)((bits >> 23) + 1023 - 127 - 24)
+				   << 52;
+	const double tens = (double)(m / 10 * 10);
+	double x, gap, off;
+	float v;
+
+	memcpy(&v, &bits, sizeof v);
+	memcpy(&gap, &half_bits, sizeof gap);
+	x = (double)v * ten;
+	gap *= ten;
+	off = x > (double)m ? x - (double)m : (double)m - x;
+	return off < 0.4999 && off < gap * 0.9999 && x - tens > gap * 1.0001 &&
+	       tens + 10 - x > gap * 1.0001;
+}
+
+size_t
+num_match_f32(float v, const char *p, size_t room)
+{
+	const char *at = p;
+	uint64_t whole = 0, m = 0, more = 0;
+	unsigned n, k;
+	uint32_t bits;
+
+	memcpy(&bits, &v, sizeof bits);
+	if (room < MATCH_ROOM)
+		return 0;
+	if ((bits >> 31) != 0 && *at++ != '-')
+		return 0;
+	bits &= 0x7fffffff;
+	/* Every style has a point and no exponent here; at a power of two the
+	 * gap is not the same to both sides. */
+	if (bits < 0x3a83126f /* 0.001 */ || bits >= 0x49742400 /* 1e6 */ ||
+	    (bits & 0x7fffff) == 0)
+		return 0;
+	n = digits_value(at, &whole);
+	if (n == 0 || n > 6 || at[n] != '.' || (*at == '0' && n > 1))
+		return 0;
+	at += n + 1;
+	n = digits_value(at, &m);
+	k = n == 8 ? digits_value(at + 8, &more) : 0;
+	if (n == 0 || n + k > MATCH_DECIMALS)
+		return 0;
+	m = (whole * pow_u64[n] + m) * pow_u64[k] + more;
+	if (m % 10 == 0 || !is_shortest(bits, m, n + k))
+		return 0;
+	return (size_t)(at - p) + n + k;
+}
+
+/* --- the doors --------------------------------------------------- */
 
 size_t
 num_print_f32(float v, unsigned style, char *ret)

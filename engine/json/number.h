@@ -47,4 +47,9 @@ enum num_style {
 size_t num_print_f32(float v, unsigned style, char *ret);
 size_t num_print_f64(double v, char *ret); /* shortest, for scores and times */
 
+/* Cheaper than printing and comparing: how many bytes the text at p takes if it
+ * surely starts with what num_print_f32() prints for v, in every style with
+ * float32 digits.  0: not sure.  The byte behind is not looked at. */
+size_t num_match_f32(float v, const char *p, size_t room);
+
 #endif

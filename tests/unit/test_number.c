@@ -185,6 +185,43 @@ test_fixed_decimals_are_those_of_printf(void **state)
 	}
 }
 
+/* The cheap test may say "not sure", but neither take what is not printed nor
+ * give up on what programs write. */
+static void
+test_match_takes_only_what_is_printed(void **state)
+{
+	char have[NUM_TEXT_MAX + 64], want[NUM_TEXT_MAX + 64];
+	unsigned i, sure = 0, all = 0;
+	uint32_t bits;
+	size_t n, m;
+	float v;
+
+	(void)state;
+	for (i = 0; i < 1000000; i++) {
+		bits = (uint32_t)next();
+		bits = (bits & 0x807fffff) | (115 + i % 33) << 23;
+		if (i % 16 == 0)
+			bits &= 0xffff0000; /* few digits */
+		memcpy(&v, &bits, sizeof v);
+		memset(want, ',', sizeof want);
+		n = num_print_f32(v, i % 4 * 4, want);
+		all += fabsf(v) >= 0.01f && fabsf(v) < 1000;
+		m = num_match_f32(v, want, MIN(n + 20, sizeof want));
+		sure += m > 0 && fabsf(v) >= 0.01f && fabsf(v) < 1000;
+		if (m != 0 && m != n)
+			fail_msg("%.*s: %zu", (int)n, want, m);
+		/* another spelling that reads back as the same float */
+		memset(have, ',', sizeof have);
+		n = (size_t)snprintf(have, sizeof have, "%.*f", 3 + (int)(i % 9),
+				     (double)v);
+		have[n] = ',';
+		m = num_match_f32(v, have, sizeof have);
+		if (m != 0 && memcmp(have, want, m + 1) != 0)
+			fail_msg("%.*s is not %.*s", (int)m, have, 20, want);
+	}
+	assert_true(sure > all / 100 * 97);
+}
+
 static void
 test_no_style_writes_past_its_room(void **state)
 {
@@ -216,6 +253,7 @@ main(void)
 		cmocka_unit_test(
 			test_random_doubles_print_shortest_and_read_back),
 		cmocka_unit_test(test_fixed_decimals_are_those_of_printf),
+		cmocka_unit_test(test_match_takes_only_what_is_printed),
 		cmocka_unit_test(test_no_style_writes_past_its_room),
 	};
 

@@ -208,7 +208,7 @@ test_wrong_queries_name_the_place(void **state)
 		 "filter.must[0]"},
 		{"{\"filter\":{\"must\":[{},{\"key\":\"a\",\"range\":{\"gte\":"
 		 "\"2020-01-01\"}}]}}",
-		 -ERR_NOT_YET, "filter.must[1].range.gte: byte 51"},
+		 -ERR_NOT_YET, "filter.must[1].range.gte: byte 48"},
 		{"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"value\":"
 		 "1.5}}}}",
 		 -ERR_NUMBER, "filter.must.match.value"},
