@@ -217,14 +217,28 @@ coll_name_check(const char *name, size_t n, struct err *err)
 struct change { /* a record, and the entries it sets and drops */
 	struct db *db;
 	struct buf rec;
+	struct arena mem; /* targets: the table frees its own while it changes */
 	struct op_entry set[2];
 	struct slice drop[2];
 	unsigned n_set, n_drop;
 };
 
 static void
+change_done(struct change *ch)
+{
+	buf_done(&ch->rec);
+	arena_done(&ch->mem);
+}
+
+static void
 change_set(struct change *ch, struct op_entry e)
 {
+	if (e.target.n != 0)
+		e.target.p = arena_dup(&ch->mem, e.target.p, e.target.n);
+	if (e.target.n != 0 && e.target.p == NULL) {
+		ch->rec.failed = true;
+		return;
+	}
 	e.mtime_us = e.mtime_us != 0 ? e.mtime_us : clock_wall_ns() / 1000;
 	ch->set[ch->n_set++] = e;
 	op_encode_entry(&ch->rec, OP_ENTRY_SET, &e);
@@ -334,7 +348,7 @@ create_locked(struct db *db, const char *name, uint32_t mode, uint32_t uid,
 	rwlock_unlock(&db->names);
 	if (rc == 0)
 		rc = change_commit(&ch, err);
-	buf_done(&ch.rec);
+	change_done(&ch);
 	return rc;
 }
 
@@ -402,7 +416,7 @@ remove_locked(struct db *db, const char *name, bool alias, struct err *err)
 		return err_set(err, ERR_IS_DIR, "'%s' is a collection", name);
 	change_drop(&ch, name);
 	rc = alias ? change_commit(&ch, err) : drop_with(&ch, e->coll, err);
-	buf_done(&ch.rec);
+	change_done(&ch);
 	return rc;
 }
 
@@ -454,7 +468,7 @@ db_alias_create(struct db *db, const char *name, const char *target,
 		rc = change_commit(&ch, err);
 	}
 	mutex_unlock(&db->ddl);
-	buf_done(&ch.rec);
+	change_done(&ch);
 	return rc;
 }
 
@@ -501,7 +515,7 @@ rename_locked(struct db *db, const char *from, const char *to, unsigned flags,
 			     ? drop_with(&ch, et->coll, err)
 			     : change_commit(&ch, err);
 	}
-	buf_done(&ch.rec);
+	change_done(&ch);
 	return rc;
 }
 
@@ -629,7 +643,7 @@ entry_change(struct db *db, uint32_t id,
 		rc = change_commit(&ch, err);
 	}
 	mutex_unlock(&db->ddl);
-	buf_done(&ch.rec);
+	change_done(&ch);
 	return rc;
 }
 

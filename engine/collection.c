@@ -65,17 +65,19 @@ dir_of(struct coll *c, struct err *err)
 static int
 shards_new(struct coll *c, uint32_t n, struct err *err)
 {
+	struct gen *g;
 	int rc;
 
 	c->n_shards = n;
-	rc = gen_new(c, &c->gen, err);
+	rc = gen_new(c, &g, err);
 	if (rc < 0)
 		return rc;
+	c->gen = g;
 	c->shards = calloc(c->n_shards, sizeof *c->shards);
 	if (c->shards == NULL)
 		return err_set(err, ERR_NO_MEMORY, "no memory for shards");
 	for (uint32_t s = 0; s < c->n_shards; s++) {
-		rc = shard_init(&c->shards[s], c, s, c->gen->mems[s], err);
+		rc = shard_init(&c->shards[s], c, s, g->mems[s], err);
 		if (rc < 0)
 			return rc;
 	}

@@ -85,7 +85,7 @@ struct coll {
 	struct mutex stripes[STRIPES_NR];
 
 	/* ---- db->order ---- */
-	struct gen *gen;    /* takes the writes */
+	_Atomic(struct gen *) gen; /* takes the writes */
 	struct gen *frozen; /* oldest first */
 	_Atomic uint32_t n_frozen;
 	struct mutex frozen_lock; /* waits for n_frozen to fall */

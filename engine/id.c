@@ -242,9 +242,9 @@ id_from_bytes(const void *p, size_t n, struct id_key *ret, struct err *err)
 	else if (right && b[0] == ID_UUID)
 		right = n == 1 + UUID_LEN;
 	else if (right && b[0] == ID_STR) /* one id, one key */
-		right = id_from_name((const char *)b + 1, n - 1, &key, NULL) ==
-				0 &&
-			key.b[0] == ID_STR;
+		right =
+		    id_from_name((const char *)b + 1, n - 1, &key, NULL) == 0 &&
+		    key.b[0] == ID_STR;
 	else
 		right = false;
 	if (!right)

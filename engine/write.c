@@ -189,18 +189,28 @@ txn_apply(struct txn *t, lsn_t lsn, int64_t time_us)
 	}
 }
 
-/* Gives writers of a collection whose sealing lags a pause, in small steps. */
+static void
+pace_wait(struct coll *c, uint32_t least, unsigned ms)
+{
+	mutex_lock(&c->frozen_lock);
+	if (c->backlog >= least)
+		(void)cond_wait_ms(&c->frozen_fell, &c->frozen_lock, ms);
+	mutex_unlock(&c->frozen_lock);
+}
+
+/* Gives writers of a collection whose sealing lags a pause, in small steps.
+ * Those who wait also ask for the flush: one that was asked for while another
+ * ran was not queued, and nobody else may come. */
 static void
 coll_pace(struct coll *c)
 {
 	if (c->backlog < BACKLOG_SLOW)
 		return;
-	mutex_lock(&c->frozen_lock);
-	if (c->backlog >= BACKLOG_SLOW)
-		(void)cond_wait_ms(&c->frozen_fell, &c->frozen_lock, 2);
-	while (c->backlog >= BACKLOG_MAX && wal_failed(c->db->wal) == 0)
-		(void)cond_wait_ms(&c->frozen_fell, &c->frozen_lock, 20);
-	mutex_unlock(&c->frozen_lock);
+	pace_wait(c, BACKLOG_SLOW, 2);
+	while (c->backlog >= BACKLOG_MAX && wal_failed(c->db->wal) == 0) {
+		coll_flush_queue(c);
+		pace_wait(c, BACKLOG_MAX, 20);
+	}
 }
 
 /* Notes which memtables are full, while they cannot go away. */

@@ -388,15 +388,10 @@ point_read(struct req *r, struct handle *h, size_t n, off_t at,
 
 	mutex_lock(&h->lock);
 	rc = load(r, p);
-	if (rc == 0 && !p->open.writer) {
-		/* Never changed again, so no copy. */
-		*ret = (struct slice){NULL, 0};
-		if ((uint64_t)at < p->text.n)
-			*ret = (struct slice){p->text.p + at,
-					      MIN(n, p->text.n - (size_t)at)};
-	} else if (rc == 0) {
+	/* A copy: the handle may be closed as soon as the kernel has the
+	 * answer, and before libfuse is done with the bytes. */
+	if (rc == 0)
 		rc = text_slice(r, &p->text, n, (uint64_t)at, ret);
-	}
 	mutex_unlock(&h->lock);
 	return rc;
 }

@@ -544,12 +544,13 @@ set_size(struct scratch_tree *t, struct scratch *s, uint64_t size,
 	int rc = 0;
 
 	if (size > s->size) {
-		uint64_t more = size - s->size;
+		uint64_t more = size - s->size, used;
 
 		if (size > SCRATCH_SIZE_MAX)
 			return err_set(err, ERR_TOO_BIG, "a scratch file");
-		if (__atomic_add_fetch(&t->used, more, __ATOMIC_RELAXED) >
-		    t->max_bytes) {
+		t->used += more;
+		used = t->used; /* others may have added: then they see it too */
+		if (used > t->max_bytes) {
 			t->used -= more;
 			return err_set(err, ERR_NO_SPACE,
 				       "scratch files have at most %llu bytes "

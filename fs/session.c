@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,9 +146,11 @@ run_fusermount(const char *dir)
 static int
 dead_mount_detach(const char *dir, struct err *err)
 {
-	struct stat st;
+	struct statvfs v;
 
-	if (stat(dir, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+	/* Not stat(): attributes of the root outlive the daemon. */
+	if (statvfs(dir, &v) == 0 ||
+	    (errno != ENOTCONN && errno != ECONNABORTED))
 		return 0;
 	if (umount2(dir, MNT_DETACH) == 0 || run_fusermount(dir) == 0)
 		return 0;

@@ -85,7 +85,7 @@ feed_open(struct feed *f, bool object, unsigned depth_max)
 	if (object)
 		f->object[l / 8] |= (uint8_t)(1u << l % 8);
 	else
-		f->object[l / 8] &= (uint8_t)~(1u << l % 8);
+		f->object[l / 8] &= (uint8_t) ~(1u << l % 8);
 	f->depth++;
 	f->state = object ? FEED_OBJECT : FEED_ARRAY;
 }

@@ -57,10 +57,10 @@ static inline uint32_t
 eight_digits(uint64_t x)
 {
 	x = x * 10 + (x >> 8);
-	return (uint32_t)(((x & 0x000000ff000000ffu) * 0x000f424000000064u +
-			   (x >> 16 & 0x000000ff000000ffu) *
-				   0x0000271000000001u) >>
-			  32);
+	return (
+	    uint32_t)(((x & 0x000000ff000000ffu) * 0x000f424000000064u +
+		       (x >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >>
+		      32);
 }
 
 static const uint8_t *
@@ -383,8 +383,9 @@ element_fail(struct json_walk *w, size_t i, struct err *err)
 	rc = json_next(w, &t, err);
 	if (rc < 0)
 		return rc;
-	return err_set(err, ERR_TYPE, "byte %zu: element %zu is %s, not a number",
-		       t.at, i, json_type_name(t.type));
+	return err_set(err, ERR_TYPE,
+		       "byte %zu: element %zu is %s, not a number", t.at, i,
+		       json_type_name(t.type));
 }
 
 /* One number; *p moves behind it.  1: none is there. */

@@ -36,7 +36,8 @@ static bool
 step_meets(const struct path_step *s, const struct frame *f)
 {
 	if (s->index == PATH_MEMBER)
-		return f->index == PATH_MEMBER && json_tok_eq(&f->name, s->name);
+		return f->index == PATH_MEMBER &&
+		       json_tok_eq(&f->name, s->name);
 	return f->index >= 0 && (s->index == PATH_ALL || s->index == f->index);
 }
 

@@ -23,17 +23,17 @@
  */
 
 enum field_kind {
-	FIELD_INT,      /* min to max; kept in the struct if there is a place */
-	FIELD_SHARE,    /* a number between 0 and 1 */
+	FIELD_INT,   /* min to max; kept in the struct if there is a place */
+	FIELD_SHARE, /* a number between 0 and 1 */
 	FIELD_BOOL,
 	FIELD_DISTANCE,
-	FIELD_ENUM,     /* words: the allowed ones, each with a blank behind */
-	FIELD_OBJECT,   /* of the members in the table under this name */
-	FIELD_ANY,      /* an object of anything */
-	FIELD_SCHEMA,   /* an object of type names or objects */
+	FIELD_ENUM,   /* words: the allowed ones, each with a blank behind */
+	FIELD_OBJECT, /* of the members in the table under this name */
+	FIELD_ANY,    /* an object of anything */
+	FIELD_SCHEMA, /* an object of type names or objects */
 	FIELD_NOT_YET,
-	FIELD_NONE,     /* {} and null only */
-	FIELD_IGNORED,  /* a parameter of Qdrant's URL */
+	FIELD_NONE,    /* {} and null only */
+	FIELD_IGNORED, /* a parameter of Qdrant's URL */
 };
 
 struct field {
@@ -119,23 +119,23 @@ static const struct field fields[] = {
 /* clang-format on */
 
 static const char *const distances[] = {
-	[DISTANCE_COSINE] = "Cosine",
-	[DISTANCE_DOT] = "Dot",
-	[DISTANCE_EUCLID] = "Euclid",
-	[DISTANCE_MANHATTAN] = "Manhattan",
+    [DISTANCE_COSINE] = "Cosine",
+    [DISTANCE_DOT] = "Dot",
+    [DISTANCE_EUCLID] = "Euclid",
+    [DISTANCE_MANHATTAN] = "Manhattan",
 };
 
 void
 config_defaults(struct coll_config *ret)
 {
 	*ret = (struct coll_config){
-		.shard_number = 1,
-		.hnsw_m = 16,
-		.hnsw_ef_construct = 100,
-		.full_scan_threshold_kb = 10000,
-		.indexing_threshold_kb = 10000,
-		.deleted_threshold = 0.2f,
-		.extra = EXTRA_EMPTY,
+	    .shard_number = 1,
+	    .hnsw_m = 16,
+	    .hnsw_ef_construct = 100,
+	    .full_scan_threshold_kb = 10000,
+	    .indexing_threshold_kb = 10000,
+	    .deleted_threshold = 0.2f,
+	    .extra = EXTRA_EMPTY,
 	};
 }
 
@@ -292,8 +292,8 @@ static int
 field_fail(const struct field *f, enum errcode code, struct err *err,
 	   const char *what)
 {
-	return err_set(err, code, "%s%s%s: %s", f->in,
-		       f->in[0] != 0 ? "." : "", f->name, what);
+	return err_set(err, code, "%s%s%s: %s", f->in, f->in[0] != 0 ? "." : "",
+		       f->name, what);
 }
 
 static bool

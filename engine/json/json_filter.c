@@ -15,11 +15,11 @@ struct cond_read {
 };
 
 enum { /* places in cond_members */
-	SEEN_FILTER = 0xf,
-	SEEN_KEY = 1 << 4,
-	SEEN_MATCH = 1 << 5,
-	SEEN_RANGE = 1 << 6,
-	SEEN_HAS_ID = 1 << 7,
+       SEEN_FILTER = 0xf,
+       SEEN_KEY = 1 << 4,
+       SEEN_MATCH = 1 << 5,
+       SEEN_RANGE = 1 << 6,
+       SEEN_HAS_ID = 1 << 7,
 };
 
 static int cond_read(struct rd *r, const struct json_tok *t, void *arg);
@@ -138,10 +138,10 @@ static int
 read_match(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-		{"value", read_value, 0},      {"any", read_any, 0},
-		{"except", read_except, 0},    {"text", rd_not_yet, 0},
-		{"text_any", rd_not_yet, 0},   {"phrase", rd_not_yet, 0},
-		{"prefix", rd_not_yet, 0},
+	    {"value", read_value, 0},    {"any", read_any, 0},
+	    {"except", read_except, 0},  {"text", rd_not_yet, 0},
+	    {"text_any", rd_not_yet, 0}, {"phrase", rd_not_yet, 0},
+	    {"prefix", rd_not_yet, 0},
 	};
 	struct cond_read *c = arg;
 	uint64_t seen;
@@ -186,10 +186,10 @@ static int
 read_range(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-		{"gt", read_gt, RD_NULL},
-		{"gte", read_gte, RD_NULL},
-		{"lt", read_lt, RD_NULL},
-		{"lte", read_lte, RD_NULL},
+	    {"gt", read_gt, RD_NULL},
+	    {"gte", read_gte, RD_NULL},
+	    {"lt", read_lt, RD_NULL},
+	    {"lte", read_lte, RD_NULL},
 	};
 	struct cond_read *c = arg;
 
@@ -309,8 +309,8 @@ static int
 read_min_should(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-		{"conditions", read_conditions, 0},
-		{"min_count", read_min_count, 0},
+	    {"conditions", read_conditions, 0},
+	    {"min_count", read_min_count, 0},
 	};
 	struct cond_read *c = arg;
 	uint64_t seen;
@@ -326,23 +326,23 @@ read_min_should(struct rd *r, const struct json_tok *t, void *arg)
 /* --- conditions and filters -------------------------------------------- */
 
 static const struct rd_member cond_members[] = {
-	{"must", read_must, RD_NULL},
-	{"should", read_should, RD_NULL},
-	{"must_not", read_must_not, RD_NULL},
-	{"min_should", read_min_should, RD_NULL},
-	{"key", read_key, 0},
-	{"match", read_match, RD_NULL},
-	{"range", read_range, RD_NULL},
-	{"has_id", read_has_id, 0},
-	{"is_empty", rd_not_yet, RD_NULL},
-	{"is_null", rd_not_yet, RD_NULL},
-	{"values_count", rd_not_yet, RD_NULL},
-	{"geo_bounding_box", rd_not_yet, RD_NULL},
-	{"geo_radius", rd_not_yet, RD_NULL},
-	{"geo_polygon", rd_not_yet, RD_NULL},
-	{"nested", rd_not_yet, RD_NULL},
-	{"has_vector", rd_not_yet, RD_NULL},
-	{"slice", rd_not_yet, RD_NULL},
+    {"must", read_must, RD_NULL},
+    {"should", read_should, RD_NULL},
+    {"must_not", read_must_not, RD_NULL},
+    {"min_should", read_min_should, RD_NULL},
+    {"key", read_key, 0},
+    {"match", read_match, RD_NULL},
+    {"range", read_range, RD_NULL},
+    {"has_id", read_has_id, 0},
+    {"is_empty", rd_not_yet, RD_NULL},
+    {"is_null", rd_not_yet, RD_NULL},
+    {"values_count", rd_not_yet, RD_NULL},
+    {"geo_bounding_box", rd_not_yet, RD_NULL},
+    {"geo_radius", rd_not_yet, RD_NULL},
+    {"geo_polygon", rd_not_yet, RD_NULL},
+    {"nested", rd_not_yet, RD_NULL},
+    {"has_vector", rd_not_yet, RD_NULL},
+    {"slice", rd_not_yet, RD_NULL},
 };
 #define N_FILTER_MEMBERS 4
 

@@ -174,9 +174,9 @@ static int
 import_batch(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-		{"ids", read_ids, 0},
-		{"vectors", read_vectors, 0},
-		{"payloads", read_payloads, RD_NULL},
+	    {"ids", read_ids, 0},
+	    {"vectors", read_vectors, 0},
+	    {"payloads", read_payloads, RD_NULL},
 	};
 	struct import *m = arg;
 	uint64_t seen;
@@ -202,14 +202,14 @@ read_update_mode(struct rd *r, const struct json_tok *t, void *arg)
 }
 
 static const struct rd_member body_members[] = {
-	{"points", import_points, 0},
-	{"batch", import_batch, 0},
-	{"update_mode", read_update_mode, RD_NULL},
-	{"update_filter", rd_not_yet, RD_NULL},
-	{"shard_key", rd_not_yet, RD_NULL},
-	{"ordering", rd_ignore_ordering, RD_NULL},
-	{"timeout", rd_ignore_u64, RD_NULL},
-	{"wait", rd_ignore_bool, RD_NULL},
+    {"points", import_points, 0},
+    {"batch", import_batch, 0},
+    {"update_mode", read_update_mode, RD_NULL},
+    {"update_filter", rd_not_yet, RD_NULL},
+    {"shard_key", rd_not_yet, RD_NULL},
+    {"ordering", rd_ignore_ordering, RD_NULL},
+    {"timeout", rd_ignore_u64, RD_NULL},
+    {"wait", rd_ignore_bool, RD_NULL},
 };
 
 /* Points are put while the text is read, so the text has to be a whole value
@@ -229,8 +229,8 @@ body_check(const void *text, size_t n, struct arena *a, bool *ret_body,
 		rc = json_key(&r.w, &k, err);
 		if (rc < 0 || k.type == JSON_END)
 			break;
-		*ret_body |= json_tok_is(&k, "points") ||
-			     json_tok_is(&k, "batch");
+		*ret_body |=
+		    json_tok_is(&k, "points") || json_tok_is(&k, "batch");
 		rc = json_next(&r.w, &k, err);
 		if (rc == 0)
 			rc = json_skip(&r.w, &k, NULL, err);
@@ -249,8 +249,8 @@ json_import_body(const void *text, size_t n, uint64_t line, struct arena *a,
 	int rc;
 
 	if (n > BODY_MAX)
-		return err_set(err, ERR_TOO_BIG,
-			       "a body has at most %u bytes", BODY_MAX);
+		return err_set(err, ERR_TOO_BIG, "a body has at most %u bytes",
+			       BODY_MAX);
 	rc = body_check(text, n, a, &body, err);
 	if (rc < 0)
 		return rc;

@@ -69,11 +69,11 @@ read_payload(struct rd *r, const struct json_tok *t, void *arg)
 }
 
 static const struct rd_member point_members[] = {
-	{"id", read_id, 0},
-	{"vector", read_vector, 0},
-	{"vectors", read_vector, RD_ALIAS},
-	{"payload", read_payload, RD_NULL},
-	{"shard_key", rd_not_yet, RD_NULL},
+    {"id", read_id, 0},
+    {"vector", read_vector, 0},
+    {"vectors", read_vector, RD_ALIAS},
+    {"payload", read_payload, RD_NULL},
+    {"shard_key", rd_not_yet, RD_NULL},
 };
 
 static int
@@ -87,8 +87,8 @@ point_scan(const void *text, size_t n, struct arena *a, struct scan *ret,
 	*ret = (struct scan){0};
 	rc = rd_start(&r, text, n, a, &t, err);
 	if (rc == 0)
-		rc = rd_members(&r, &t, point_members,
-				ARRAY_LEN(point_members), ret, NULL);
+		rc = rd_members(&r, &t, point_members, ARRAY_LEN(point_members),
+				ret, NULL);
 	return rc < 0 ? rc : rd_end(&r);
 }
 
@@ -97,29 +97,29 @@ point_scan(const void *text, size_t n, struct arena *a, struct scan *ret,
 /* Likely ones first.  A style and its successors print most numbers alike, so
  * the one that broke a style is the first to ask about the next. */
 static const uint8_t styles[] = {
-	NUM_EXP_JS,
-	NUM_EXP_PYTHON | NUM_WHOLE_POINT,
-	NUM_EXP_PYTHON | NUM_WHOLE_POINT | NUM_DIGITS_F64,
-	NUM_EXP_JS | NUM_DIGITS_F64,
-	NUM_EXP_PYTHON,
-	NUM_EXP_PYTHON | NUM_DIGITS_F64,
-	NUM_EXP_RUST | NUM_WHOLE_POINT,
-	NUM_EXP_RUST | NUM_WHOLE_POINT | NUM_DIGITS_F64,
-	NUM_FIXED + 6,
-	NUM_FIXED + 4,
-	NUM_FIXED + 8,
-	NUM_FIXED + 5,
-	NUM_FIXED + 3,
-	NUM_FIXED + 7,
-	NUM_FIXED + 2,
-	NUM_FIXED + 1,
-	NUM_FIXED + 9,
-	NUM_EXP_RUST,
-	NUM_EXP_RUST | NUM_DIGITS_F64,
-	NUM_EXP_JAVA | NUM_WHOLE_POINT,
-	NUM_EXP_JAVA | NUM_WHOLE_POINT | NUM_DIGITS_F64,
-	NUM_EXP_JS | NUM_WHOLE_POINT,
-	NUM_EXP_JS | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+    NUM_EXP_JS,
+    NUM_EXP_PYTHON | NUM_WHOLE_POINT,
+    NUM_EXP_PYTHON | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+    NUM_EXP_JS | NUM_DIGITS_F64,
+    NUM_EXP_PYTHON,
+    NUM_EXP_PYTHON | NUM_DIGITS_F64,
+    NUM_EXP_RUST | NUM_WHOLE_POINT,
+    NUM_EXP_RUST | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+    NUM_FIXED + 6,
+    NUM_FIXED + 4,
+    NUM_FIXED + 8,
+    NUM_FIXED + 5,
+    NUM_FIXED + 3,
+    NUM_FIXED + 7,
+    NUM_FIXED + 2,
+    NUM_FIXED + 1,
+    NUM_FIXED + 9,
+    NUM_EXP_RUST,
+    NUM_EXP_RUST | NUM_DIGITS_F64,
+    NUM_EXP_JAVA | NUM_WHOLE_POINT,
+    NUM_EXP_JAVA | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+    NUM_EXP_JS | NUM_WHOLE_POINT,
+    NUM_EXP_JS | NUM_WHOLE_POINT | NUM_DIGITS_F64,
 };
 
 struct spelling {
@@ -284,10 +284,10 @@ doc_verbatim(const struct scan *s, const uint8_t *text, size_t n,
 	if (p == NULL)
 		return no_memory(err);
 	*ret = (struct doc){
-		.form = DOC_VERBATIM,
-		.size = (uint32_t)n,
-		.text = {p, n},
-		.pay_len = (uint32_t)s->payload.n,
+	    .form = DOC_VERBATIM,
+	    .size = (uint32_t)n,
+	    .text = {p, n},
+	    .pay_len = (uint32_t)s->payload.n,
 	};
 	if (s->payload.n > 0)
 		ret->pay_at = (uint32_t)((const uint8_t *)s->payload.p - text);
@@ -314,27 +314,27 @@ doc_template(const struct scan *s, const struct spelling *sp, uint8_t style,
 	if (pay > s->vec.at)
 		pay = pay - s->vec.end + s->vec.at + sp->sep.n;
 	*ret = (struct doc){
-		.form = DOC_TEMPLATE,
-		.style = style,
-		.sep_len = (uint16_t)sp->sep.n,
-		.size = (uint32_t)n,
-		.vec_at = (uint32_t)s->vec.at,
-		.pay_at = (uint32_t)pay,
-		.pay_len = (uint32_t)s->payload.n,
-		.text = {p, s->vec.at + sp->sep.n + rest},
+	    .form = DOC_TEMPLATE,
+	    .style = style,
+	    .sep_len = (uint16_t)sp->sep.n,
+	    .size = (uint32_t)n,
+	    .vec_at = (uint32_t)s->vec.at,
+	    .pay_at = (uint32_t)pay,
+	    .pay_len = (uint32_t)s->payload.n,
+	    .text = {p, s->vec.at + sp->sep.n + rest},
 	};
 	return 0;
 }
 
 static int
-doc_given(const struct scan *s, const uint8_t *text, size_t n,
-	  struct arena *a, struct doc *ret, struct err *err)
+doc_given(const struct scan *s, const uint8_t *text, size_t n, struct arena *a,
+	  struct doc *ret, struct err *err)
 {
 	struct spelling sp = {
-		.p = text + s->vec.at,
-		.end = text + s->vec.end,
-		.vec = s->vec.v,
-		.dim = s->vec.dim,
+	    .p = text + s->vec.at,
+	    .end = text + s->vec.end,
+	    .vec = s->vec.v,
+	    .dim = s->vec.dim,
 	};
 	uint8_t style;
 
@@ -408,9 +408,9 @@ doc_canonical(struct point *p, struct slice payload, struct err *err)
 	size_t size;
 
 	p->doc = (struct doc){
-		.form = DOC_CANONICAL,
-		.text = payload,
-		.pay_len = (uint32_t)payload.n,
+	    .form = DOC_CANONICAL,
+	    .text = payload,
+	    .pay_len = (uint32_t)payload.n,
 	};
 	size = canonical_size(p, err);
 	if (size == 0)
@@ -519,8 +519,8 @@ json_point_parse(const void *text, size_t n, const struct id_key *name,
 	int rc;
 
 	if (n > BODY_MAX)
-		return err_set(err, ERR_TOO_BIG,
-			       "a point has at most %u bytes", BODY_MAX);
+		return err_set(err, ERR_TOO_BIG, "a point has at most %u bytes",
+			       BODY_MAX);
 	rc = point_scan(text, n, a, &s, err);
 	if (rc == 0)
 		rc = point_id(&s, name, &p.id, err);
@@ -549,7 +549,8 @@ template_print(const struct point *p, struct buf *ret, struct err *err)
 	const size_t sep_end = (size_t)p->doc.vec_at + p->doc.sep_len;
 
 	if (sep_end > p->doc.text.n || p->doc.style >= NUM_STYLE_NR)
-		return err_set(err, ERR_DAMAGED, "the document's form is wrong");
+		return err_set(err, ERR_DAMAGED,
+			       "the document's form is wrong");
 	buf_put(ret, text, p->doc.vec_at);
 	numbers_print(p->vec, p->dim, p->doc.style,
 		      (struct slice){text + p->doc.vec_at, p->doc.sep_len},
@@ -566,7 +567,8 @@ json_point_render(const struct point *p, struct buf *ret, struct err *err)
 
 	if (p->doc.pay_at > p->doc.text.n ||
 	    p->doc.pay_len > p->doc.text.n - p->doc.pay_at)
-		return err_set(err, ERR_DAMAGED, "the document's form is wrong");
+		return err_set(err, ERR_DAMAGED,
+			       "the document's form is wrong");
 	if (p->doc.form == DOC_CANONICAL)
 		canonical_print(p, ret);
 	else if (p->doc.form == DOC_TEMPLATE)

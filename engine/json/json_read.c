@@ -224,8 +224,8 @@ rd_string(struct rd *r, const struct json_tok *t, struct slice *ret)
 		return rc;
 	ret->n = t->escaped ? b.n : t->raw.n - 2;
 	ret->p = arena_strndup(
-		r->a, t->escaped ? (char *)b.p : (const char *)t->raw.p + 1,
-		ret->n);
+	    r->a, t->escaped ? (char *)b.p : (const char *)t->raw.p + 1,
+	    ret->n);
 	return ret->p != NULL ? 0 : rd_no_memory(r);
 }
 
@@ -297,7 +297,7 @@ rd_id(struct rd *r, const struct json_tok *t, struct id_key *ret)
 	}
 	rc = id_from_string(s.p, s.n, ret, &why);
 	if (rc < 0)
-		return rd_fail(r, (enum errcode)-rc, t->at, "%s", why.text);
+		return rd_fail(r, (enum errcode) - rc, t->at, "%s", why.text);
 	return 0;
 }
 
@@ -307,8 +307,7 @@ rd_key_path(struct rd *r, const struct json_tok *t, struct path *ret)
 	struct slice s;
 	int rc = rd_string(r, t, &s);
 
-	return rc < 0 ? rc
-		      : rd_in(r, path_parse(s.p, s.n, r->a, ret, r->err));
+	return rc < 0 ? rc : rd_in(r, path_parse(s.p, s.n, r->a, ret, r->err));
 }
 
 /* --- vectors ----------------------------------------------------------- */

@@ -191,8 +191,7 @@ static inline uint64_t
 scale_f64(struct u128 g, uint64_t c)
 {
 	const u128_int low = (u128_int)g.low * c;
-	const u128_int p =
-		(u128_int)g.high * c + (uint64_t)(low >> 64);
+	const u128_int p = (u128_int)g.high * c + (uint64_t)(low >> 64);
 
 	return (uint64_t)(p >> 64) | ((uint64_t)p > 1);
 }
@@ -224,32 +223,31 @@ shortest_f64(uint64_t bits)
 #define DIGITS_MAX 17
 
 static const uint64_t pow_u64[] = {
-	1u,
-	10u,
-	100u,
-	1000u,
-	10000u,
-	100000u,
-	1000000u,
-	10000000u,
-	100000000u,
-	1000000000u,
-	10000000000u,
-	100000000000u,
-	1000000000000u,
-	10000000000000u,
-	100000000000000u,
-	1000000000000000u,
-	10000000000000000u,
-	100000000000000000u,
+    1u,
+    10u,
+    100u,
+    1000u,
+    10000u,
+    100000u,
+    1000000u,
+    10000000u,
+    100000000u,
+    1000000000u,
+    10000000000u,
+    100000000000u,
+    1000000000000u,
+    10000000000000u,
+    100000000000000u,
+    1000000000000000u,
+    10000000000000000u,
+    100000000000000000u,
 };
 
 /* How many digits m has; it is not 0.  1233 / 2^12 is log10(2). */
 static inline unsigned
 digits_count(uint64_t m)
 {
-	const unsigned guess =
-		(64 - (unsigned)__builtin_clzll(m)) * 1233 >> 12;
+	const unsigned guess = (64 - (unsigned)__builtin_clzll(m)) * 1233 >> 12;
 
 	return guess + (m >= pow_u64[guess]);
 }
@@ -303,8 +301,8 @@ digits_text(struct digits d)
 		y = eight_digits((uint32_t)(m % 100000000));
 		m /= 100000000;
 		x = eight_digits((uint32_t)(m % 100000000));
-		t.n = y != 0 ? DIGITS_MAX - zeros_behind(y)
-			     : 9 - zeros_behind(x);
+		t.n =
+		    y != 0 ? DIGITS_MAX - zeros_behind(y) : 9 - zeros_behind(x);
 	}
 	t.first = (char)('0' + m / 100000000);
 	t.second = htole64(x | ZEROS_8);
@@ -487,7 +485,7 @@ fixed_print(char *at, uint32_t bits, unsigned decimals)
 
 /* --- telling without printing ------------------------------------------ */
 
-#define MATCH_ROOM    32 /* bytes that may be read */
+#define MATCH_ROOM     32 /* bytes that may be read */
 #define MATCH_DECIMALS 12 /* a float times 10^12 is a whole double, exactly */
 
 /* How many of the eight bytes are digits, and their value. */
@@ -583,8 +581,8 @@ num_print_f32(float v, unsigned style, char *ret)
 		*at++ = '-';
 	bits &= 0x7fffffff;
 	check(bits < 0x7f800000); /* finite: the parser lets nothing else in */
-	if (style > NUM_FIXED && style < NUM_STYLE_NR && wide < NUM_FIXED_LIMIT &&
-	    wide > -(double)NUM_FIXED_LIMIT)
+	if (style > NUM_FIXED && style < NUM_STYLE_NR &&
+	    wide < NUM_FIXED_LIMIT && wide > -(double)NUM_FIXED_LIMIT)
 		return (size_t)(fixed_print(at, bits, style - NUM_FIXED) - ret);
 	if (style >= NUM_FIXED)
 		style = 0;

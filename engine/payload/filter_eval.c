@@ -110,8 +110,7 @@ tok_pass(const struct condition *c, const struct json_tok *t)
 		return range_pass(c, t);
 	if (c->match != MATCH_EXCEPT)
 		return tok_listed(c, t);
-	return t->type != JSON_NULL && t->type != JSON_END &&
-	       !tok_listed(c, t);
+	return t->type != JSON_NULL && t->type != JSON_END && !tok_listed(c, t);
 }
 
 /* --- walking to the key ------------------------------------------------ */
@@ -252,8 +251,8 @@ cond_pass(const struct condition *c, const void *id, size_t id_n,
 
 /* How many of the list pass, counted no further than want. */
 static uint32_t
-list_pass(const struct cond_list *l, uint32_t want, const void *id,
-	  size_t id_n, struct slice payload)
+list_pass(const struct cond_list *l, uint32_t want, const void *id, size_t id_n,
+	  struct slice payload)
 {
 	uint32_t i, n = 0;
 
@@ -277,7 +276,7 @@ filter_pass(const struct filter *f, const void *id, size_t id_n,
 		return false;
 	return f->min_should.n == 0 ||
 	       list_pass(&f->min_should, f->min_count, id, id_n, payload) >=
-		       f->min_count;
+		   f->min_count;
 }
 
 static bool

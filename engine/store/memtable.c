@@ -18,7 +18,7 @@ struct mem {
 	uint32_t reserved; /* entries there is room for */
 	uint32_t promised; /* entries reserved and not yet added */
 	struct mem_entry **chunks[CHUNKS_NR];
-	uint64_t bytes;
+	_Atomic uint64_t bytes;
 	/* open addressing, entry number + 1, 0: free; a power of two long,
 	 * at most half full */
 	uint32_t *by_id;

@@ -129,7 +129,7 @@ doc_text(uint32_t writer, uint32_t seq, const struct id_key *id,
 	 struct buf *ret)
 {
 	float v[DIM];
-	size_t at = ret->n;
+	size_t at;
 
 	buf_puts(ret, "{");
 	if (seq % 3 == 0) {
@@ -137,6 +137,7 @@ doc_text(uint32_t writer, uint32_t seq, const struct id_key *id,
 		id_print_json(id->b, id->n, ret);
 		buf_puts(ret, ", ");
 	}
+	at = ret->n; /* what a rename does not change */
 	if (doc_has_vector(seq)) {
 		doc_vector(writer, seq, v);
 		for (int d = 0; d < DIM; d++)

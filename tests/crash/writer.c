@@ -23,6 +23,15 @@ change_begin(struct writer *w)
 	return (struct change){w, l, ledger_now(l), ledger_begin(l)};
 }
 
+/* The call is about to be made; one that will be refused changes nothing. */
+static void
+change_fly(struct change *ch, int want)
+{
+	if (want != 0)
+		*ch->next = *ch->now;
+	ledger_fly(ch->l);
+}
+
 /* The call is over: want is what it had to answer.  An answer that is neither
  * is only fine where faults are. */
 static enum outcome
@@ -90,7 +99,7 @@ step_put(struct writer *w, uint32_t obj, struct coll *c)
 
 	doc_point(w->nr, seq, &id, &a, &p);
 	ch.next->seq[obj][k] = seq;
-	ledger_fly(ch.l);
+	change_fly(&ch, 0);
 	rc = coll_put(c, &p, &opts, &err);
 	arena_done(&a);
 	return change_end(&ch, rc, 0, &err);
@@ -114,7 +123,7 @@ step_put_many(struct writer *w, uint32_t obj, struct coll *c)
 		doc_point(w->nr, seq, &id, &a, &p[i]);
 		ch.next->seq[obj][(at + i) % KEYS] = seq;
 	}
-	ledger_fly(ch.l);
+	change_fly(&ch, 0);
 	rc = coll_put_many(c, p, n, rcs, errs, &err);
 	for (uint32_t i = 0; rc == 0 && i < n; i++)
 		die_at(rcs[i], &errs[i], __FILE__, __LINE__);
@@ -129,11 +138,12 @@ step_delete(struct writer *w, uint32_t obj, struct coll *c)
 	uint32_t k = rnd_below(&w->rnd, KEYS);
 	struct id_key id = key_id(w->nr, k);
 	struct err err = {0};
+	int want;
 
+	want = ch.now->seq[obj][k] != 0 ? 0 : -ERR_NOT_FOUND;
 	ch.next->seq[obj][k] = 0;
-	ledger_fly(ch.l);
-	return change_end(&ch, coll_delete(c, &id, &err),
-			  ch.now->seq[obj][k] != 0 ? 0 : -ERR_NOT_FOUND, &err);
+	change_fly(&ch, want);
+	return change_end(&ch, coll_delete(c, &id, &err), want, &err);
 }
 
 static enum outcome
@@ -160,7 +170,7 @@ step_move(struct writer *w, uint32_t obj, struct coll *c)
 		want = -ERR_EXISTS;
 	ch.next->seq[obj2][k2] = ch.now->seq[obj][k];
 	ch.next->seq[obj][k] = 0;
-	ledger_fly(ch.l);
+	change_fly(&ch, want);
 	out = change_end(&ch, coll_move(c, &id, to, &id2, keep, &err), want,
 			 &err);
 	coll_close(to);
@@ -177,7 +187,9 @@ step_exchange(struct writer *w, uint32_t obj, struct coll *c)
 	struct change ch = change_begin(w);
 	struct err err = {0};
 	enum outcome out = OUT_OK;
-	bool both = ch.now->seq[obj][k] != 0 && ch.now->seq[obj2][k2] != 0;
+	int want = ch.now->seq[obj][k] != 0 && ch.now->seq[obj2][k2] != 0
+			   ? 0
+			   : -ERR_NOT_FOUND;
 
 	if (to == NULL || (obj == obj2 && k == k2)) {
 		coll_close(to);
@@ -185,9 +197,9 @@ step_exchange(struct writer *w, uint32_t obj, struct coll *c)
 	}
 	ch.next->seq[obj2][k2] = ch.now->seq[obj][k];
 	ch.next->seq[obj][k] = ch.now->seq[obj2][k2];
-	ledger_fly(ch.l);
+	change_fly(&ch, want);
 	out = change_end(&ch, coll_exchange(c, &id, to, &id2, &err),
-			 both ? 0 : -ERR_NOT_FOUND, &err);
+			 want, &err);
 	coll_close(to);
 	return out;
 }
@@ -243,7 +255,7 @@ step_create(struct writer *w, uint32_t n)
 		return OUT_OK;
 	ch.next->name[n] = (int32_t)obj;
 	ch.next->obj_id[obj] = OBJ_ID_OPEN;
-	ledger_fly(ch.l);
+	change_fly(&ch, want);
 	rc = db_coll_create(w->db, name_text(n), 0700, 1, 1, &err);
 	if (rc == 0) {
 		ok(db_catalog_find(w->db, name_text(n), &a, &e, &err));
@@ -272,7 +284,7 @@ step_remove(struct writer *w, uint32_t n)
 	else
 		obj_gone(ch.next, is);
 	ch.next->name[n] = NAME_NONE;
-	ledger_fly(ch.l);
+	change_fly(&ch, want);
 	return change_end(&ch, db_coll_remove(w->db, name_text(n), &err), want,
 			  &err);
 }
@@ -284,20 +296,22 @@ step_alias(struct writer *w, uint32_t n)
 	uint32_t to = rnd_below(&w->rnd, NAMES);
 	int32_t is = ch.now->name[n];
 	struct err err = {0};
+	int want;
 
 	if (is >= NAME_ALIAS) {
 		ch.next->name[n] = NAME_NONE;
-		ledger_fly(ch.l);
+		change_fly(&ch, 0);
 		return change_end(&ch,
 				  db_alias_remove(w->db, name_text(n), &err), 0,
 				  &err);
 	}
+	want = is == NAME_NONE ? 0 : -ERR_EXISTS;
 	ch.next->name[n] = NAME_ALIAS + (int32_t)to;
-	ledger_fly(ch.l);
+	change_fly(&ch, want);
 	return change_end(&ch,
 			  db_alias_create(w->db, name_text(n), name_text(to), 1,
 					  1, &err),
-			  is == NAME_NONE ? 0 : -ERR_EXISTS, &err);
+			  want, &err);
 }
 
 static int
@@ -344,7 +358,7 @@ step_rename(struct writer *w, uint32_t n)
 	if (n == to || (flags == 0 && there >= 0 && there < OBJ_FREE))
 		return OUT_OK;
 	want = rename_model(ch.now, ch.next, n, to, flags);
-	ledger_fly(ch.l);
+	change_fly(&ch, want);
 	return change_end(&ch,
 			  db_rename(w->db, name_text(n), name_text(to), flags,
 				    &err),
@@ -366,7 +380,7 @@ step_config(struct writer *w)
 	ch.next->ef[obj] = 20 + rnd_below(&w->rnd, 100);
 	snprintf(text, sizeof text, "{\"hnsw_config\": {\"ef_construct\": %u}}",
 		 ch.next->ef[obj]);
-	ledger_fly(ch.l);
+	change_fly(&ch, 0);
 	out = change_end(&ch, coll_set_config(c, text, strlen(text), &err), 0,
 			 &err);
 	coll_close(c);

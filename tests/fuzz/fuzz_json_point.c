@@ -49,8 +49,8 @@ renamed(const struct point *p, struct arena *a)
 	check(id_cmp(q.id.b, q.id.n, other.b, other.n) == 0);
 	check(json_point_rename(&q, &p->id, a, &back, NULL) == 0);
 	check(json_point_render(&q, &text, NULL) == 0);
-	check(json_point_parse(text.p, text.n, &other, false, a, &back,
-			       NULL) == 0);
+	check(json_point_parse(text.p, text.n, &other, false, a, &back, NULL) ==
+	      0);
 }
 
 int

@@ -18,59 +18,59 @@
 
 struct sample {
 	const char *text;
-	int name;             /* id_from_name: a kind, or an error */
-	int string;           /* id_from_string */
-	const char *print;    /* NULL: as the text */
+	int name;          /* id_from_name: a kind, or an error */
+	int string;        /* id_from_string */
+	const char *print; /* NULL: as the text */
 };
 
 static const struct sample samples[] = {
-	{"0", ID_NUM, ID_NUM, NULL},
-	{"1", ID_NUM, ID_NUM, NULL},
-	{"42", ID_NUM, ID_NUM, NULL},
-	{"9223372036854775808", ID_NUM, ID_NUM, NULL},
-	{"18446744073709551615", ID_NUM, ID_NUM, NULL},
-	{"18446744073709551616", ID_STR, ID_STR, NULL},
-	{"99999999999999999999999999999999999999", ID_STR, ID_STR, NULL},
-	{"007", -ERR_ID, -ERR_ID, NULL},
-	{"00", -ERR_ID, -ERR_ID, NULL},
-	{"-1", ID_STR, ID_STR, NULL},
-	{"1.5", ID_STR, ID_STR, NULL},
-	{"+1", ID_STR, ID_STR, NULL},
-	{"1e3", ID_STR, ID_STR, NULL},
-	{"0x1", ID_STR, ID_STR, NULL},
-	{" 1", ID_STR, ID_STR, NULL},
-	{UUID, ID_UUID, ID_UUID, NULL},
-	{NIL, ID_UUID, ID_UUID, NULL},
-	{UPPER, -ERR_ID, ID_UUID, UUID},
-	{"{" UUID "}", -ERR_ID, ID_UUID, UUID},
-	{"{" UPPER "}", -ERR_ID, ID_UUID, UUID},
-	{"urn:uuid:" UUID, -ERR_ID, ID_UUID, UUID},
-	{"URN:UUID:" UPPER, -ERR_ID, ID_UUID, UUID},
-	{"550e8400e29b41d4a716446655440000", ID_STR, ID_STR, NULL},
-	{"550e8400-e29b-41d4-a716-44665544000g", ID_STR, ID_STR, NULL},
-	{"550e8400-e29b-41d4-a716-4466554400000", ID_STR, ID_STR, NULL},
-	{"550e8400e-29b-41d4-a716-446655440000", ID_STR, ID_STR, NULL},
-	{"", -ERR_ID, -ERR_ID, NULL},
-	{".", -ERR_ID, -ERR_ID, NULL},
-	{"..", -ERR_ID, -ERR_ID, NULL},
-	{".hidden", -ERR_ID, -ERR_ID, NULL},
-	{"a/b", -ERR_ID, -ERR_ID, NULL},
-	{"a\nb", -ERR_ID, -ERR_ID, NULL},
-	{"a\x7f", -ERR_ID, -ERR_ID, NULL},
-	{"a\xc2\x85", -ERR_ID, -ERR_ID, NULL},
-	{"\xff", -ERR_ID, -ERR_ID, NULL},
-	{"\xc3", -ERR_ID, -ERR_ID, NULL},
-	{"\xed\xa0\x80", -ERR_ID, -ERR_ID, NULL},
-	{"..%2f", -ERR_ID, -ERR_ID, NULL},
-	{"a..%2f", ID_STR, ID_STR, NULL},
-	{"\xc3\xa9t\xc3\xa9", ID_STR, ID_STR, NULL},
-	{"\xd9\xa1\xd9\xa2", ID_STR, ID_STR, NULL}, /* other digits */
-	{"*", ID_STR, ID_STR, NULL},
-	{"-rf", ID_STR, ID_STR, NULL},
-	{"%s%n", ID_STR, ID_STR, NULL},
-	{"'; drop table x; --", ID_STR, ID_STR, NULL},
-	{"$(reboot)`x`", ID_STR, ID_STR, NULL},
-	{"a.json", ID_STR, ID_STR, NULL},
+    {"0", ID_NUM, ID_NUM, NULL},
+    {"1", ID_NUM, ID_NUM, NULL},
+    {"42", ID_NUM, ID_NUM, NULL},
+    {"9223372036854775808", ID_NUM, ID_NUM, NULL},
+    {"18446744073709551615", ID_NUM, ID_NUM, NULL},
+    {"18446744073709551616", ID_STR, ID_STR, NULL},
+    {"99999999999999999999999999999999999999", ID_STR, ID_STR, NULL},
+    {"007", -ERR_ID, -ERR_ID, NULL},
+    {"00", -ERR_ID, -ERR_ID, NULL},
+    {"-1", ID_STR, ID_STR, NULL},
+    {"1.5", ID_STR, ID_STR, NULL},
+    {"+1", ID_STR, ID_STR, NULL},
+    {"1e3", ID_STR, ID_STR, NULL},
+    {"0x1", ID_STR, ID_STR, NULL},
+    {" 1", ID_STR, ID_STR, NULL},
+    {UUID, ID_UUID, ID_UUID, NULL},
+    {NIL, ID_UUID, ID_UUID, NULL},
+    {UPPER, -ERR_ID, ID_UUID, UUID},
+    {"{" UUID "}", -ERR_ID, ID_UUID, UUID},
+    {"{" UPPER "}", -ERR_ID, ID_UUID, UUID},
+    {"urn:uuid:" UUID, -ERR_ID, ID_UUID, UUID},
+    {"URN:UUID:" UPPER, -ERR_ID, ID_UUID, UUID},
+    {"550e8400e29b41d4a716446655440000", ID_STR, ID_STR, NULL},
+    {"550e8400-e29b-41d4-a716-44665544000g", ID_STR, ID_STR, NULL},
+    {"550e8400-e29b-41d4-a716-4466554400000", ID_STR, ID_STR, NULL},
+    {"550e8400e-29b-41d4-a716-446655440000", ID_STR, ID_STR, NULL},
+    {"", -ERR_ID, -ERR_ID, NULL},
+    {".", -ERR_ID, -ERR_ID, NULL},
+    {"..", -ERR_ID, -ERR_ID, NULL},
+    {".hidden", -ERR_ID, -ERR_ID, NULL},
+    {"a/b", -ERR_ID, -ERR_ID, NULL},
+    {"a\nb", -ERR_ID, -ERR_ID, NULL},
+    {"a\x7f", -ERR_ID, -ERR_ID, NULL},
+    {"a\xc2\x85", -ERR_ID, -ERR_ID, NULL},
+    {"\xff", -ERR_ID, -ERR_ID, NULL},
+    {"\xc3", -ERR_ID, -ERR_ID, NULL},
+    {"\xed\xa0\x80", -ERR_ID, -ERR_ID, NULL},
+    {"..%2f", -ERR_ID, -ERR_ID, NULL},
+    {"a..%2f", ID_STR, ID_STR, NULL},
+    {"\xc3\xa9t\xc3\xa9", ID_STR, ID_STR, NULL},
+    {"\xd9\xa1\xd9\xa2", ID_STR, ID_STR, NULL}, /* other digits */
+    {"*", ID_STR, ID_STR, NULL},
+    {"-rf", ID_STR, ID_STR, NULL},
+    {"%s%n", ID_STR, ID_STR, NULL},
+    {"'; drop table x; --", ID_STR, ID_STR, NULL},
+    {"$(reboot)`x`", ID_STR, ID_STR, NULL},
+    {"a.json", ID_STR, ID_STR, NULL},
 };
 
 static void
@@ -147,10 +147,23 @@ static void
 test_order_is_numbers_then_uuids_then_strings(void **state)
 {
 	static const char *const rising[] = {
-		"0", "1", "2", "10", "255", "256", "65536", "4294967296",
-		"18446744073709551615", NIL, UUID,
-		"ffffffff-ffff-ffff-ffff-ffffffffffff", "18446744073709551616",
-		"a", "aa", "ab", "b",
+	    "0",
+	    "1",
+	    "2",
+	    "10",
+	    "255",
+	    "256",
+	    "65536",
+	    "4294967296",
+	    "18446744073709551615",
+	    NIL,
+	    UUID,
+	    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+	    "18446744073709551616",
+	    "a",
+	    "aa",
+	    "ab",
+	    "b",
 	};
 	struct id_key a, b;
 	size_t i, j;
@@ -162,8 +175,7 @@ test_order_is_numbers_then_uuids_then_strings(void **state)
 			id_from_name(rising[i], strlen(rising[i]), &a, NULL);
 			id_from_name(rising[j], strlen(rising[j]), &b, NULL);
 			d = id_cmp(a.b, a.n, b.b, b.n);
-			assert_int_equal((d > 0) - (d < 0),
-					 (i > j) - (i < j));
+			assert_int_equal((d > 0) - (d < 0), (i > j) - (i < j));
 		}
 	}
 }
@@ -172,13 +184,13 @@ static void
 test_keys_from_disk_are_checked(void **state)
 {
 	static const uint8_t bad[][20] = {
-		{0},
-		{ID_NUM, 1, 2, 3},
-		{9, 'a'},
-		{ID_STR, '4', '2'},  /* is a number's */
-		{ID_STR, '0', '7'},
-		{ID_STR, '/'},
-		{ID_STR, 0xff},
+	    {0},
+	    {ID_NUM, 1, 2, 3},
+	    {9, 'a'},
+	    {ID_STR, '4', '2'}, /* is a number's */
+	    {ID_STR, '0', '7'},
+	    {ID_STR, '/'},
+	    {ID_STR, 0xff},
 	};
 	static const size_t len[] = {1, 4, 2, 3, 3, 2, 2};
 	struct id_key k;
@@ -217,12 +229,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names_and_strings_become_keys_and_back),
-		cmocka_unit_test(test_names_have_a_longest),
-		cmocka_unit_test(test_right_spelling_is_in_the_message),
-		cmocka_unit_test(test_order_is_numbers_then_uuids_then_strings),
-		cmocka_unit_test(test_keys_from_disk_are_checked),
-		cmocka_unit_test(test_json_spelling_quotes_all_but_numbers),
+	    cmocka_unit_test(test_names_and_strings_become_keys_and_back),
+	    cmocka_unit_test(test_names_have_a_longest),
+	    cmocka_unit_test(test_right_spelling_is_in_the_message),
+	    cmocka_unit_test(test_order_is_numbers_then_uuids_then_strings),
+	    cmocka_unit_test(test_keys_from_disk_are_checked),
+	    cmocka_unit_test(test_json_spelling_quotes_all_but_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

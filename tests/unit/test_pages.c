@@ -30,7 +30,7 @@ static int
 dir_make(void **state)
 {
 	(void)state;
-	strcpy(dir_name, "/tmp/test_pages.XXXXXX");
+	snprintf(dir_name, sizeof dir_name, "/tmp/test_pages.XXXXXX");
 	if (!mkdtemp(dir_name))
 		return -1;
 	return dir_open_at(AT_FDCWD, dir_name, false, &dirfd_test, NULL);

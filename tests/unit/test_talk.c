@@ -147,7 +147,7 @@ answer_to(struct asked_table *t, uint32_t uid, pid_t session, char *ret)
 	int found = asked_get(t, &k, &wrong, &b);
 
 	buf_put_u8(&b, 0);
-	strcpy(ret, (char *)b.p);
+	memcpy(ret, b.p, b.n);
 	buf_done(&b);
 	return found;
 }

@@ -71,27 +71,98 @@ expect(const char *s, size_t n, bool good)
 }
 
 static const char *const good_texts[] = {
-	"{}", "[]", " [ ] ", "{\"a\":1}", "[1,2.5,-0,0,-0.0e+00,1E5,1e-999]",
-	"\"\"", "\"\\u00e9\\ud83d\\ude00\\n\\/\\\"\"", "\"\xc3\xa9\"", "true",
-	"[null,false,true]", "42", "-1.5e3", "{\"\":{\"a.b/c\":[[[]]]}}",
-	"{\"__proto__\":1}", "\"\xf4\x8f\xbf\xbf\"", "\"\x7f\"",
-	"\t\r\n{ \"a\" : [ 1 , 2 ] , \"b\" : { } }\n",
+    "{}",
+    "[]",
+    " [ ] ",
+    "{\"a\":1}",
+    "[1,2.5,-0,0,-0.0e+00,1E5,1e-999]",
+    "\"\"",
+    "\"\\u00e9\\ud83d\\ude00\\n\\/\\\"\"",
+    "\"\xc3\xa9\"",
+    "true",
+    "[null,false,true]",
+    "42",
+    "-1.5e3",
+    "{\"\":{\"a.b/c\":[[[]]]}}",
+    "{\"__proto__\":1}",
+    "\"\xf4\x8f\xbf\xbf\"",
+    "\"\x7f\"",
+    "\t\r\n{ \"a\" : [ 1 , 2 ] , \"b\" : { } }\n",
 };
 
 static const char *const bad_texts[] = {
-	"", "  ", "{", "[", "[1", "[1,", "[1,]", "{\"a\"}", "{\"a\":}",
-	"{\"a\":1,}", "{a:1}", "{'a':1}", "[1 2]", "[1]]", "{}{}", "1 2",
-	"[}", "{]", "nul", "nulL", "truee", "TRUE", "NaN", "Infinity",
-	"-Infinity", "[NaN]", "01", "-01", "+1", ".5", "1.", "-", "1e", "1e+",
-	"0x1", "1.e5", "--1", "\"", "\"abc", "\"\\\"", "\"\\x\"", "\"\\u12\"",
-	"\"\\u00zz\"", "\"\\u0000\"", "\"\\ud800\"", "\"\\ud800x\"",
-	"\"\\ud800\\n\"", "\"\\ud800\\u0041\"", "\"\\udc00\"",
-	"\"\\udc00\\ud800\"", "\"\n\"", "\"\x01\"", "\"\xff\"", "\"\xc0\x80\"",
-	"\"\xc3\"", "\"\xe0\x80\x80\"", "\"\xed\xa0\x80\"",
-	"\"\xf5\x80\x80\x80\"", "\"\xf0\x80\x80\x80\"",
-	"\"\xf4\x90\x80\x80\"", "\xef\xbb\xbf{}", "/* */{}", "{}//", ",", ":",
-	"[,1]", "{,}", "{\"a\":1 \"b\":2}", "{\"a\" 1}", "{1:2}", "[1:2]",
-	"{\"a\",\"b\"}",
+    "",
+    "  ",
+    "{",
+    "[",
+    "[1",
+    "[1,",
+    "[1,]",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\":1,}",
+    "{a:1}",
+    "{'a':1}",
+    "[1 2]",
+    "[1]]",
+    "{}{}",
+    "1 2",
+    "[}",
+    "{]",
+    "nul",
+    "nulL",
+    "truee",
+    "TRUE",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "[NaN]",
+    "01",
+    "-01",
+    "+1",
+    ".5",
+    "1.",
+    "-",
+    "1e",
+    "1e+",
+    "0x1",
+    "1.e5",
+    "--1",
+    "\"",
+    "\"abc",
+    "\"\\\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\u00zz\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "\"\\ud800x\"",
+    "\"\\ud800\\n\"",
+    "\"\\ud800\\u0041\"",
+    "\"\\udc00\"",
+    "\"\\udc00\\ud800\"",
+    "\"\n\"",
+    "\"\x01\"",
+    "\"\xff\"",
+    "\"\xc0\x80\"",
+    "\"\xc3\"",
+    "\"\xe0\x80\x80\"",
+    "\"\xed\xa0\x80\"",
+    "\"\xf5\x80\x80\x80\"",
+    "\"\xf0\x80\x80\x80\"",
+    "\"\xf4\x90\x80\x80\"",
+    "\xef\xbb\xbf{}",
+    "/* */{}",
+    "{}//",
+    ",",
+    ":",
+    "[,1]",
+    "{,}",
+    "{\"a\":1 \"b\":2}",
+    "{\"a\" 1}",
+    "{1:2}",
+    "[1:2]",
+    "{\"a\",\"b\"}",
 };
 
 static void
@@ -167,7 +238,7 @@ test_random_bytes_get_one_verdict_from_both_readers(void **state)
 		memcpy(s, base, sizeof s);
 		for (k = 0; k < 1 + i % 3; k++)
 			s[(size_t)rand() % (sizeof s - 1)] =
-				bytes[(size_t)rand() % (sizeof bytes - 1)];
+			    bytes[(size_t)rand() % (sizeof bytes - 1)];
 		a = walk_all(s, sizeof s - 1, &err);
 		b = feed_all(s, sizeof s - 1, 1 + i % 5, &err);
 		if ((a == 0) != (b == JSON_WHOLE))
@@ -343,20 +414,43 @@ static void
 test_floats_at_the_edges_are_rounded_right(void **state)
 {
 	static const char *const texts[] = {
-		"0", "-0", "0.0", "-0.0e5", "0e999999999999", "1", "0.1",
-		"0.10000000149011612", "3.4028234663852886e38",
-		"3.4028235677973366e38", "3.4028235677973365e38",
-		"3.4028235677973367e38", "1e39", "-1e39", "1e999", "1e-999",
-		"1e308", "1.7976931348623159e308", "1.401298464324817e-45",
-		"7.006492321624085e-46", "7.006492321624086e-46",
-		"7.0064923216240853546186479164496e-46",
-		"1.1754943508222875e-38", "1.1754942807573643e-38",
-		"16777217", "16777217.0000000000000000000000000001",
-		"16777216.9999999999999999999999999999", "33554431",
-		"9007199254740993", "0.000000000000000000000000000000000001",
-		"123456789012345678901234567890", "1e48", "1e49", "1e-64",
-		"1e-65", "12345678901234567e-80",
-		"0.00000000000000000000000000000000000000000000000001e60",
+	    "0",
+	    "-0",
+	    "0.0",
+	    "-0.0e5",
+	    "0e999999999999",
+	    "1",
+	    "0.1",
+	    "0.10000000149011612",
+	    "3.4028234663852886e38",
+	    "3.4028235677973366e38",
+	    "3.4028235677973365e38",
+	    "3.4028235677973367e38",
+	    "1e39",
+	    "-1e39",
+	    "1e999",
+	    "1e-999",
+	    "1e308",
+	    "1.7976931348623159e308",
+	    "1.401298464324817e-45",
+	    "7.006492321624085e-46",
+	    "7.006492321624086e-46",
+	    "7.0064923216240853546186479164496e-46",
+	    "1.1754943508222875e-38",
+	    "1.1754942807573643e-38",
+	    "16777217",
+	    "16777217.0000000000000000000000000001",
+	    "16777216.9999999999999999999999999999",
+	    "33554431",
+	    "9007199254740993",
+	    "0.000000000000000000000000000000000001",
+	    "123456789012345678901234567890",
+	    "1e48",
+	    "1e49",
+	    "1e-64",
+	    "1e-65",
+	    "12345678901234567e-80",
+	    "0.00000000000000000000000000000000000000000000000001e60",
 	};
 	size_t i;
 
@@ -407,8 +501,8 @@ test_random_floats_are_rounded_right(void **state)
 	(void)state;
 	srand(3);
 	for (i = 0; i < 200000; i++) {
-		uint64_t bits = (uint64_t)rand() << 42 ^ (uint64_t)rand() << 21 ^
-				(uint64_t)rand();
+		uint64_t bits = (uint64_t)rand() << 42 ^
+				(uint64_t)rand() << 21 ^ (uint64_t)rand();
 		double v;
 		int n = (int)(bits % 30);
 
@@ -443,11 +537,11 @@ test_long_numbers_are_rounded_right(void **state)
 	memset(s, '7', 400);
 	s[400] = 0;
 	check_float(s); /* beyond both */
-	strcpy(s + 400, "e-390");
+	memcpy(s + 400, "e-390", 6);
 	check_float(s);
 	memset(s, '0', n);
 	memcpy(s, "16777217.", 9);
-	strcpy(s + n, "1");
+	memcpy(s + n, "1", 2);
 	check_float(s);
 	free(s);
 }
@@ -455,8 +549,8 @@ test_long_numbers_are_rounded_right(void **state)
 /* --- arrays ------------------------------------------------------------ */
 
 static int
-array(const char *s, float *out, size_t max, size_t *n, size_t *at,
-      size_t *end, struct err *err)
+array(const char *s, float *out, size_t max, size_t *n, size_t *at, size_t *end,
+      struct err *err)
 {
 	struct json_walk w;
 	struct json_tok t;
@@ -481,9 +575,8 @@ test_arrays_of_numbers_are_read(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(array("[ 1, -2.5 ,3e2,\n0.1 ]", v, 8, &n, &at, &end,
-			       &err),
-			 0);
+	assert_int_equal(
+	    array("[ 1, -2.5 ,3e2,\n0.1 ]", v, 8, &n, &at, &end, &err), 0);
 	assert_int_equal(n, 4);
 	assert_int_equal(at, 2);
 	assert_int_equal(end, 19);
@@ -500,30 +593,29 @@ test_wrong_elements_are_named(void **state)
 		int rc;
 		const char *text;
 	} cases[] = {
-		{"[1, \"2\"]", -ERR_TYPE,
-		 "byte 4: element 1 is a string, not a number"},
-		{"[null]", -ERR_TYPE,
-		 "byte 1: element 0 is null, not a number"},
-		{"[true]", -ERR_TYPE, NULL},
-		{"[[1]]", -ERR_TYPE, NULL},
-		{"[1,{}]", -ERR_TYPE, NULL},
-		{"[1,2,3,4,5]", -ERR_TOO_BIG, NULL},
-		{"[1e39]", -ERR_NUMBER, "byte 1: 1e39 is beyond float32"},
-		{"[-1e999]", -ERR_NUMBER, NULL},
-		{"[NaN]", -ERR_JSON, NULL},
-		{"[1,]", -ERR_JSON, NULL},
-		{"[,1]", -ERR_JSON, NULL},
-		{"[1 2]", -ERR_JSON, NULL},
-		{"[1", -ERR_JSON, NULL},
-		{"[1,", -ERR_JSON, NULL},
-		{"[", -ERR_JSON, NULL},
-		{"[-", -ERR_JSON, NULL},
-		{"[1.]", -ERR_JSON, NULL},
-		{"[01]", -ERR_JSON, NULL},
-		{"[.5]", -ERR_JSON, NULL},
-		{"[+1]", -ERR_JSON, NULL},
-		{"[0x10]", -ERR_JSON, NULL},
-		{"[1}", -ERR_JSON, NULL},
+	    {"[1, \"2\"]", -ERR_TYPE,
+	     "byte 4: element 1 is a string, not a number"},
+	    {"[null]", -ERR_TYPE, "byte 1: element 0 is null, not a number"},
+	    {"[true]", -ERR_TYPE, NULL},
+	    {"[[1]]", -ERR_TYPE, NULL},
+	    {"[1,{}]", -ERR_TYPE, NULL},
+	    {"[1,2,3,4,5]", -ERR_TOO_BIG, NULL},
+	    {"[1e39]", -ERR_NUMBER, "byte 1: 1e39 is beyond float32"},
+	    {"[-1e999]", -ERR_NUMBER, NULL},
+	    {"[NaN]", -ERR_JSON, NULL},
+	    {"[1,]", -ERR_JSON, NULL},
+	    {"[,1]", -ERR_JSON, NULL},
+	    {"[1 2]", -ERR_JSON, NULL},
+	    {"[1", -ERR_JSON, NULL},
+	    {"[1,", -ERR_JSON, NULL},
+	    {"[", -ERR_JSON, NULL},
+	    {"[-", -ERR_JSON, NULL},
+	    {"[1.]", -ERR_JSON, NULL},
+	    {"[01]", -ERR_JSON, NULL},
+	    {"[.5]", -ERR_JSON, NULL},
+	    {"[+1]", -ERR_JSON, NULL},
+	    {"[0x10]", -ERR_JSON, NULL},
+	    {"[1}", -ERR_JSON, NULL},
 	};
 	float v[4];
 	size_t i, n, at, end;
@@ -544,24 +636,24 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good_texts_are_taken_by_both_readers),
-		cmocka_unit_test(test_bad_texts_are_refused_by_both_readers),
-		cmocka_unit_test(test_every_cut_of_a_text_is_refused),
-		cmocka_unit_test(test_depth_has_a_limit),
-		cmocka_unit_test(
-			test_random_bytes_get_one_verdict_from_both_readers),
-		cmocka_unit_test(test_feed_says_where_the_value_ends),
-		cmocka_unit_test(test_feed_refuses_at_the_first_wrong_byte),
-		cmocka_unit_test(test_walk_gives_members_and_elements),
-		cmocka_unit_test(test_strings_are_unescaped_and_compared),
-		cmocka_unit_test(test_blanks_between_tokens_can_be_removed),
-		cmocka_unit_test(test_integers_have_limits),
-		cmocka_unit_test(test_floats_at_the_edges_are_rounded_right),
-		cmocka_unit_test(test_middles_between_floats_are_rounded_right),
-		cmocka_unit_test(test_random_floats_are_rounded_right),
-		cmocka_unit_test(test_long_numbers_are_rounded_right),
-		cmocka_unit_test(test_arrays_of_numbers_are_read),
-		cmocka_unit_test(test_wrong_elements_are_named),
+	    cmocka_unit_test(test_good_texts_are_taken_by_both_readers),
+	    cmocka_unit_test(test_bad_texts_are_refused_by_both_readers),
+	    cmocka_unit_test(test_every_cut_of_a_text_is_refused),
+	    cmocka_unit_test(test_depth_has_a_limit),
+	    cmocka_unit_test(
+		test_random_bytes_get_one_verdict_from_both_readers),
+	    cmocka_unit_test(test_feed_says_where_the_value_ends),
+	    cmocka_unit_test(test_feed_refuses_at_the_first_wrong_byte),
+	    cmocka_unit_test(test_walk_gives_members_and_elements),
+	    cmocka_unit_test(test_strings_are_unescaped_and_compared),
+	    cmocka_unit_test(test_blanks_between_tokens_can_be_removed),
+	    cmocka_unit_test(test_integers_have_limits),
+	    cmocka_unit_test(test_floats_at_the_edges_are_rounded_right),
+	    cmocka_unit_test(test_middles_between_floats_are_rounded_right),
+	    cmocka_unit_test(test_random_floats_are_rounded_right),
+	    cmocka_unit_test(test_long_numbers_are_rounded_right),
+	    cmocka_unit_test(test_arrays_of_numbers_are_read),
+	    cmocka_unit_test(test_wrong_elements_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

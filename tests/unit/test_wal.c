@@ -57,7 +57,7 @@ setup(void **state)
 {
 	struct fixture *t = calloc(1, sizeof *t);
 
-	strcpy(t->path, "/tmp/test_wal.XXXXXX");
+	snprintf(t->path, sizeof t->path, "/tmp/test_wal.XXXXXX");
 	assert_non_null(mkdtemp(t->path));
 	t->dirfd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	t->o = (struct wal_opts){.dirfd = t->dirfd,

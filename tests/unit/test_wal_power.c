@@ -616,7 +616,7 @@ seed_run(uint64_t seed)
 		power_back(fd);
 		dir_drop(dirfd, path);
 		dirfd = fd;
-		strcpy(path, next);
+		memcpy(path, next, sizeof path);
 		if (i < N_CYCLES)
 			life(dirfd);
 		else
