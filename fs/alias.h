@@ -28,12 +28,12 @@ struct alias_table {
 	uint64_t last;
 };
 
-void     alias_table_init(struct alias_table *t);
-void     alias_table_done(struct alias_table *t);
+void alias_table_init(struct alias_table *t);
+void alias_table_done(struct alias_table *t);
 uint64_t alias_number(struct alias_table *t, const char *name); /* 0: memory */
-bool     alias_find(struct alias_table *t, uint64_t no, char *ret, size_t len);
-void     alias_drop(struct alias_table *t, const char *name);
-void     alias_move(struct alias_table *t, const char *from, const char *to,
-		    bool exchange);
+bool alias_find(struct alias_table *t, uint64_t no, char *ret, size_t len);
+void alias_drop(struct alias_table *t, const char *name);
+void alias_move(struct alias_table *t, const char *from, const char *to,
+		bool exchange);
 
 #endif

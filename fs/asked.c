@@ -36,8 +36,7 @@ clear(struct asked *e)
 static bool
 key_eq(const struct asked_key *a, const struct asked_key *b)
 {
-	return a->ino == b->ino && a->uid == b->uid &&
-	       a->session == b->session;
+	return a->ino == b->ino && a->uid == b->uid && a->session == b->session;
 }
 
 /* The entry of this key, or a free one, or the oldest. */

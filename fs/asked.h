@@ -29,9 +29,9 @@ struct asked_key {
 
 struct asked {
 	struct asked_key key;
-	int64_t at_ns; /* 0: free */
+	int64_t at_ns;  /* 0: free */
 	uint64_t owner; /* the open file that asked */
-	bool wrong;    /* text is an answer already: an error */
+	bool wrong;     /* text is an answer already: an error */
 	struct buf text;
 };
 
@@ -42,13 +42,13 @@ struct asked_table {
 
 void asked_init(struct asked_table *t);
 void asked_done(struct asked_table *t);
-void asked_put(struct asked_table *t, const struct asked_key *k,
-	       uint64_t owner, bool wrong, const void *p, size_t n);
+void asked_put(struct asked_table *t, const struct asked_key *k, uint64_t owner,
+	       bool wrong, const void *p, size_t n);
 /* The open file has read its answer itself. */
 void asked_drop(struct asked_table *t, uint64_t owner);
 /* 1: there is one, appended to ret; 0: nothing. */
-int  asked_get(struct asked_table *t, const struct asked_key *k,
-	       bool *ret_wrong, struct buf *ret);
+int asked_get(struct asked_table *t, const struct asked_key *k, bool *ret_wrong,
+	      struct buf *ret);
 
 /* The session of a process as /proc tells it; 0: cannot be seen. */
 pid_t session_of(pid_t pid);

@@ -54,9 +54,10 @@ line_print(const struct refusal *r, struct buf *b)
 	clock_print(clock_wall_ns(), time);
 	buf_printf(b, "{\"time\":\"%s\",\"op\":\"%s\",\"path\":", time, r->op);
 	put_text(b, r->path);
-	buf_printf(b, ",\"uid\":%u,\"errno\":\"%s\",\"code\":\"%s\","
-		   "\"message\":", r->uid, eno ? eno : "EIO",
-		   err_name(-r->err->code));
+	buf_printf(b,
+		   ",\"uid\":%u,\"errno\":\"%s\",\"code\":\"%s\","
+		   "\"message\":",
+		   r->uid, eno ? eno : "EIO", err_name(-r->err->code));
 	put_text(b, err_text(r->err));
 	buf_puts(b, "}\n");
 }

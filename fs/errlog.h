@@ -41,6 +41,6 @@ void errlog_init(struct errlog *l);
 void errlog_done(struct errlog *l);
 void errlog_add(struct errlog *l, const struct refusal *r);
 /* What this user may see: his own lines; root all. */
-int  errlog_print(struct errlog *l, uint32_t uid, struct buf *ret);
+int errlog_print(struct errlog *l, uint32_t uid, struct buf *ret);
 
 #endif

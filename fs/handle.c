@@ -43,13 +43,13 @@ handle_is(const struct handle *h)
 	return h != NULL && h->magic == HANDLE_MAGIC;
 }
 
-/* --- open points ------------------------------------------------------------ */
+/* --- open points ------------------------------------------------------------
+ */
 
 static struct open_point **
 bucket(struct handle_table *t, uint64_t ino)
 {
-	return &t->b[(ino * 0x9E3779B97F4A7C15ull >> 40) %
-		     OPEN_POINT_BUCKETS];
+	return &t->b[(ino * 0x9E3779B97F4A7C15ull >> 40) % OPEN_POINT_BUCKETS];
 }
 
 void

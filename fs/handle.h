@@ -51,10 +51,11 @@ struct handle {
 /* len: of the struct that starts with it; zeroed.  coll_take is given away. */
 struct handle *handle_new(size_t len, const struct handle_ops *ops,
 			  uint64_t ino, struct coll *coll_take);
-void handle_free(struct handle *h); /* the common part and the memory */
+void handle_free(struct handle *h);     /* the common part and the memory */
 bool handle_is(const struct handle *h); /* it is one, and alive */
 
-/* --- open points ------------------------------------------------------------ */
+/* --- open points ------------------------------------------------------------
+ */
 
 struct open_point {
 	struct open_point *next;
@@ -86,9 +87,9 @@ void open_point_remove(struct handle_table *t, struct open_point *p);
 /* What all that are open on one inode amount to. */
 struct open_state {
 	bool any, writer, stale, dirty;
-	bool own_size;    /* a dirty one that reads what it wrote: */
-	uint64_t size;    /* its size */
-	int64_t mtime_ns; /* of the last write or what was set */
+	bool own_size;        /* a dirty one that reads what it wrote: */
+	uint64_t size;        /* its size */
+	int64_t mtime_ns;     /* of the last write or what was set */
 	struct point_stat st; /* any: the version one of them reads */
 };
 void open_state(struct handle_table *t, uint64_t ino, struct open_state *ret);

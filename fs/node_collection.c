@@ -18,7 +18,8 @@ coll_changed(struct req *r, uint32_t coll)
 	memo_set_changed(&r->fs->scratch, coll, clock_wall_ns());
 }
 
-/* --- finding ---------------------------------------------------------------- */
+/* --- finding ----------------------------------------------------------------
+ */
 
 static int
 control_or_near_entry(struct req *r, uint32_t coll, const struct name *nm,
@@ -49,8 +50,7 @@ static int
 named_scratch_entry(struct req *r, struct coll *c, const char *name,
 		    struct entry *ret)
 {
-	struct scratch *s =
-		scratch_find(&r->fs->scratch, coll_id(c), name);
+	struct scratch *s = scratch_find(&r->fs->scratch, coll_id(c), name);
 	struct owner o;
 	int rc;
 
@@ -100,8 +100,8 @@ coll_lookup(struct req *r, const struct node *dir, const char *name,
 
 	if (rc)
 		return rc == -ERR_NAME_LONG
-			       ? rc
-			       : fail(r, ERR_NOT_FOUND, "no such file");
+			   ? rc
+			   : fail(r, ERR_NOT_FOUND, "no such file");
 	if (nm.kind == NAME_CONTROL || nm.kind == NAME_NEAR)
 		return control_or_near_entry(r, dir->coll, &nm, ret);
 	rc = coll_open_node(r, dir->coll, &c);
@@ -112,7 +112,8 @@ coll_lookup(struct req *r, const struct node *dir, const char *name,
 	return rc;
 }
 
-/* --- the directory itself ---------------------------------------------------- */
+/* --- the directory itself ----------------------------------------------------
+ */
 
 static int
 coll_attr(struct req *r, const struct node *n, struct entry *ret)
@@ -132,14 +133,36 @@ coll_attr(struct req *r, const struct node *n, struct entry *ret)
 	return 0;
 }
 
+/* Points take mode and group from here, and the kernel keeps theirs for long:
+ * who was let out must not read on. */
+static void
+points_forget(struct req *r, uint32_t coll)
+{
+	struct coll_list *list;
+	struct id_key id;
+	struct coll *c;
+	uint64_t pos = 0, no;
+
+	if (coll_open_node(r, coll, &c))
+		return;
+	if (coll_list_open(c, &list, &r->err) == 0) {
+		while (coll_list_next(list, &pos, &id, &no, NULL, &r->err) == 1)
+			notify_inode(&r->fs->notify,
+				     node_ino(NODE_POINT, coll, no));
+		coll_list_close(list);
+	}
+	coll_close(c);
+}
+
 static int
 set_owner(struct req *r, uint32_t coll, const struct set_attr *s)
 {
-	struct owner o;
+	struct owner o, old;
 	int rc = coll_owner(r, coll, &o);
 
 	if (rc)
 		return rc;
+	old = o;
 	if (s->which & SET_MODE)
 		o.mode = s->mode & 07777;
 	if (s->which & SET_UID)
@@ -149,6 +172,9 @@ set_owner(struct req *r, uint32_t coll, const struct set_attr *s)
 	rc = db_coll_set_owner(r->fs->db, coll, o.mode, o.uid, o.gid, &r->err);
 	if (rc == 0)
 		memo_set_owner(&r->fs->scratch, coll, o.mode, o.uid, o.gid);
+	if (rc == 0 &&
+	    (mode_file(old.mode) != mode_file(o.mode) || old.gid != o.gid))
+		points_forget(r, coll);
 	return rc;
 }
 
@@ -165,13 +191,13 @@ coll_set_attr(struct req *r, const struct node *n, const struct set_attr *s,
 		rc = db_coll_set_mtime(r->fs->db, n->coll, s->mtime_ns / 1000,
 				       &r->err);
 		if (rc == 0)
-			memo_set_changed(&r->fs->scratch, n->coll,
-					 s->mtime_ns);
+			memo_set_changed(&r->fs->scratch, n->coll, s->mtime_ns);
 	}
 	return rc;
 }
 
-/* --- new files --------------------------------------------------------------- */
+/* --- new files ---------------------------------------------------------------
+ */
 
 static int
 name_refuse(struct req *r, const char *name, const struct name *nm)
@@ -180,8 +206,10 @@ name_refuse(struct req *r, const char *name, const struct name *nm)
 	case NAME_NOT_YET:
 		return fail(r, ERR_NOT_YET, "%s is not supported yet", name);
 	case NAME_RESTORE:
-		return fail(r, ERR_NOT_YET, "'%s' is a file of a snapshot: "
-			    "restoring by cp comes in a later version", name);
+		return fail(r, ERR_NOT_YET,
+			    "'%s' is a file of a snapshot: "
+			    "restoring by cp comes in a later version",
+			    name);
 	case NAME_NEAR:
 	case NAME_CONTROL:
 		return fail(r, ERR_EXISTS, "'%s' is the database's own", name);
@@ -191,8 +219,8 @@ name_refuse(struct req *r, const char *name, const struct name *nm)
 }
 
 static int
-new_file(struct req *r, struct coll *c, const char *name,
-	 const struct name *nm, uint32_t mode, struct scratch **ret)
+new_file(struct req *r, struct coll *c, const char *name, const struct name *nm,
+	 uint32_t mode, struct scratch **ret)
 {
 	int64_t now = clock_wall_ns();
 	struct scratch_attr a = {.mode = mode & 07777,
@@ -202,11 +230,10 @@ new_file(struct req *r, struct coll *c, const char *name,
 				 .atime_ns = now,
 				 .ctime_ns = now};
 
-	return scratch_create(&r->fs->scratch, coll_id(c), coll_take_no(c),
-			      name,
-			      nm->kind == NAME_POINT ? SCRATCH_DRAFT
-						     : SCRATCH_FILE,
-			      &a, ret, &r->err);
+	return scratch_create(
+	    &r->fs->scratch, coll_id(c), coll_take_no(c), name,
+	    nm->kind == NAME_POINT ? SCRATCH_DRAFT : SCRATCH_FILE, &a, ret,
+	    &r->err);
 }
 
 static int
@@ -290,7 +317,8 @@ coll_mkdir(struct req *r, const struct node *dir, const char *name,
 	(void)name;
 	(void)mode;
 	(void)ret;
-	return fail(r, ERR_PERM, "a collection holds no directories; to put a "
+	return fail(r, ERR_PERM,
+		    "a collection holds no directories; to put a "
 		    "snapshot in its place: pointfs restore --force");
 }
 
@@ -302,17 +330,18 @@ coll_symlink(struct req *r, const struct node *dir, const char *name,
 	(void)name;
 	(void)target;
 	(void)ret;
-	return fail(r, ERR_PERM, "a collection holds no links; an alias is a "
+	return fail(r, ERR_PERM,
+		    "a collection holds no links; an alias is a "
 		    "link in collections/");
 }
 
-/* --- removing ----------------------------------------------------------------- */
+/* --- removing
+ * ----------------------------------------------------------------- */
 
 static int
 scratch_unlink(struct req *r, struct coll *c, const char *name)
 {
-	struct scratch *s =
-		scratch_find(&r->fs->scratch, coll_id(c), name);
+	struct scratch *s = scratch_find(&r->fs->scratch, coll_id(c), name);
 	bool removed;
 
 	if (s == NULL)
@@ -385,8 +414,7 @@ drafts_settle(struct req *r, struct coll *c)
 	uint32_t n;
 
 	memo_get(t, coll_id(c), &m);
-	if (m.n_drafts == 0 ||
-	    scratch_list(t, coll_id(c), r->a, &e, &n, NULL))
+	if (m.n_drafts == 0 || scratch_list(t, coll_id(c), r->a, &e, &n, NULL))
 		return;
 	for (uint32_t i = 0; i < n; i++) {
 		if (!e[i].draft || name_parse(e[i].name, &nm, NULL) ||
@@ -399,7 +427,8 @@ drafts_settle(struct req *r, struct coll *c)
 	}
 }
 
-/* --- listing ------------------------------------------------------------------ */
+/* --- listing
+ * ------------------------------------------------------------------ */
 
 /* Offsets: 1, 2 the dots, then control files, scratch files, points. */
 #define OFF_CONTROL 3
@@ -424,8 +453,8 @@ list_start(struct req *r, struct list_handle *d)
 	arena_reset(&d->a);
 	/* Scratch files first: a draft that becomes a point meanwhile is
 	 * listed twice, not never. */
-	rc = scratch_list(t, coll_id(d->h.coll), &d->a, &d->s, &d->n_s,
-			  &r->err);
+	rc =
+	    scratch_list(t, coll_id(d->h.coll), &d->a, &d->s, &d->n_s, &r->err);
 	if (rc == 0)
 		rc = coll_list_open(d->h.coll, &list, &r->err);
 	if (rc)
@@ -451,10 +480,8 @@ list_controls(struct req *r, struct list_handle *d, off_t off,
 		if (off >= next)
 			continue;
 		if (near ? near_root_ops.attr(
-				   r, &(struct node){NODE_NEAR_ROOT, coll, 0},
-				   &e)
-			 : control_entry(r, coll, (enum control)i, f->plus,
-					 &e))
+			       r, &(struct node){NODE_NEAR_ROOT, coll, 0}, &e)
+			 : control_entry(r, coll, (enum control)i, f->plus, &e))
 			continue;
 		if (f->add(f, near ? ".near" : control_name((enum control)i),
 			   &e, next))
@@ -471,8 +498,8 @@ list_scratch(struct req *r, struct list_handle *d, const struct owner *o,
 	struct entry e;
 
 	for (off_t i = MAX(off - OFF_SCRATCH, 0); i < d->n_s; i++) {
-		struct scratch *s = scratch_find_no(&r->fs->scratch, coll,
-						    d->s[i].no);
+		struct scratch *s =
+		    scratch_find_no(&r->fs->scratch, coll, d->s[i].no);
 		int full;
 
 		if (s == NULL)
@@ -544,8 +571,8 @@ list_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops list_ops = {
-	.readdir = list_readdir,
-	.release = list_release,
+    .readdir = list_readdir,
+    .release = list_release,
 };
 
 static int
@@ -562,13 +589,13 @@ coll_opendir(struct req *r, const struct node *n, struct handle **ret)
 }
 
 const struct node_ops coll_ops = {
-	.lookup = coll_lookup,
-	.attr = coll_attr,
-	.set_attr = coll_set_attr,
-	.opendir = coll_opendir,
-	.create = coll_create,
-	.mkdir = coll_mkdir,
-	.symlink = coll_symlink,
-	.unlink = coll_unlink,
-	.rmdir = coll_rmdir,
+    .lookup = coll_lookup,
+    .attr = coll_attr,
+    .set_attr = coll_set_attr,
+    .opendir = coll_opendir,
+    .create = coll_create,
+    .mkdir = coll_mkdir,
+    .symlink = coll_symlink,
+    .unlink = coll_unlink,
+    .rmdir = coll_rmdir,
 };

@@ -131,7 +131,8 @@ collections_symlink(struct req *r, const struct node *dir, const char *name,
 	if (bare == NULL)
 		return fail(r, ERR_NO_MEMORY, "a name");
 	if (strchr(bare, '/'))
-		return fail(r, ERR_NAME, "an alias names a collection beside "
+		return fail(r, ERR_NAME,
+			    "an alias names a collection beside "
 			    "it, without a path");
 	rc = db_alias_create(r->fs->db, name, bare, r->uid, r->gid, &r->err);
 	if (rc)
@@ -172,7 +173,8 @@ collections_create(struct req *r, const struct node *dir, const char *name,
 	(void)flags;
 	(void)ret_h;
 	(void)ret;
-	return fail(r, ERR_PERM, "collections/ holds directories (mkdir) and "
+	return fail(r, ERR_PERM,
+		    "collections/ holds directories (mkdir) and "
 		    "aliases (ln -s) only");
 }
 
@@ -188,7 +190,8 @@ collections_set_attr(struct req *r, const struct node *n,
 			r->fs->names_ns = s->mtime_ns;
 		return 0;
 	}
-	return fail(r, ERR_PERM, "chmod and chown of a collection, not of "
+	return fail(r, ERR_PERM,
+		    "chmod and chown of a collection, not of "
 		    "collections/");
 }
 
@@ -226,7 +229,8 @@ collections_rename(struct req *r, const char *from, const char *to,
 	return 0;
 }
 
-/* --- listing ---------------------------------------------------------------- */
+/* --- listing ----------------------------------------------------------------
+ */
 
 struct names_handle {
 	struct handle h;
@@ -269,8 +273,8 @@ names_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops names_ops = {
-	.readdir = names_readdir,
-	.release = names_release,
+    .readdir = names_readdir,
+    .release = names_release,
 };
 
 static int
@@ -282,18 +286,19 @@ collections_opendir(struct req *r, const struct node *n, struct handle **ret)
 }
 
 const struct node_ops collections_ops = {
-	.lookup = collections_lookup,
-	.attr = collections_attr,
-	.set_attr = collections_set_attr,
-	.opendir = collections_opendir,
-	.create = collections_create,
-	.mkdir = collections_mkdir,
-	.symlink = collections_symlink,
-	.unlink = collections_unlink,
-	.rmdir = collections_rmdir,
+    .lookup = collections_lookup,
+    .attr = collections_attr,
+    .set_attr = collections_set_attr,
+    .opendir = collections_opendir,
+    .create = collections_create,
+    .mkdir = collections_mkdir,
+    .symlink = collections_symlink,
+    .unlink = collections_unlink,
+    .rmdir = collections_rmdir,
 };
 
-/* --- aliases ---------------------------------------------------------------- */
+/* --- aliases ----------------------------------------------------------------
+ */
 
 static int
 alias_catalog(struct req *r, const struct node *n, struct catalog_entry *ret)
@@ -344,7 +349,7 @@ alias_readlink(struct req *r, const struct node *n, char **ret)
 }
 
 const struct node_ops alias_ops = {
-	.attr = alias_attr,
-	.set_attr = alias_set_attr,
-	.readlink = alias_readlink,
+    .attr = alias_attr,
+    .set_attr = alias_set_attr,
+    .readlink = alias_readlink,
 };

@@ -14,7 +14,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* --- texts --------------------------------------------------------------------- */
+/* --- texts
+ * --------------------------------------------------------------------- */
 
 static int
 config_print(struct req *r, struct coll *c, uint64_t no, struct buf *ret)
@@ -64,10 +65,12 @@ info_config(const struct coll_config *c, struct buf *b)
 		buf_puts(b, "{}");
 	buf_printf(b, ",\n      \"shard_number\": %u\n    },\n",
 		   c->shard_number);
-	buf_printf(b, "    \"hnsw_config\": {\"m\": %u, \"ef_construct\": %u, "
-		   "\"full_scan_threshold\": %u},\n", c->hnsw_m,
-		   c->hnsw_ef_construct, c->full_scan_threshold_kb);
-	buf_printf(b, "    \"optimizer_config\": {\"deleted_threshold\": %g, "
+	buf_printf(b,
+		   "    \"hnsw_config\": {\"m\": %u, \"ef_construct\": %u, "
+		   "\"full_scan_threshold\": %u},\n",
+		   c->hnsw_m, c->hnsw_ef_construct, c->full_scan_threshold_kb);
+	buf_printf(b,
+		   "    \"optimizer_config\": {\"deleted_threshold\": %g, "
 		   "\"indexing_threshold\": %u}\n  },\n",
 		   (double)c->deleted_threshold, c->indexing_threshold_kb);
 }
@@ -77,8 +80,8 @@ info_counts(const struct coll_status *s, struct buf *b)
 {
 	const char *color = s->error[0] ? "red" : s->busy ? "yellow" : "green";
 
-	buf_printf(b, "{\n  \"status\": \"%s\",\n  \"optimizer_status\": ",
-		   color);
+	buf_printf(b,
+		   "{\n  \"status\": \"%s\",\n  \"optimizer_status\": ", color);
 	if (s->error[0]) {
 		buf_puts(b, "{\"error\": ");
 		json_quote(s->error, strlen(s->error), b);
@@ -86,7 +89,8 @@ info_counts(const struct coll_status *s, struct buf *b)
 	} else {
 		buf_puts(b, "\"ok\"");
 	}
-	buf_printf(b, ",\n  \"points_count\": %llu,\n  \"vectors_count\": "
+	buf_printf(b,
+		   ",\n  \"points_count\": %llu,\n  \"vectors_count\": "
 		   "%llu,\n  \"indexed_vectors_count\": %llu,\n"
 		   "  \"segments_count\": %u,\n",
 		   (unsigned long long)s->points,
@@ -109,13 +113,15 @@ status_print(struct req *r, struct coll *c, uint64_t no, struct buf *b)
 	db_status(r->fs->db, &d);
 	info_counts(&s, b);
 	info_config(&cfg, b);
-	buf_printf(b, "  \"payload_schema\": {},\n  \"shards\": %u,\n"
+	buf_printf(b,
+		   "  \"payload_schema\": {},\n  \"shards\": %u,\n"
 		   "  \"deleted_rows\": %llu,\n  \"memory_points\": %llu,\n"
-		   "  \"disk_bytes\": %llu,\n", s.shards,
-		   (unsigned long long)s.deleted_rows,
+		   "  \"disk_bytes\": %llu,\n",
+		   s.shards, (unsigned long long)s.deleted_rows,
 		   (unsigned long long)s.memory_points,
 		   (unsigned long long)s.disk_bytes);
-	buf_printf(b, "  \"log_position\": %llu,\n  \"flushed_position\": "
+	buf_printf(b,
+		   "  \"log_position\": %llu,\n  \"flushed_position\": "
 		   "%llu,\n  \"warnings\": []\n}\n",
 		   (unsigned long long)d.last, (unsigned long long)s.flushed);
 	return 0;
@@ -133,7 +139,8 @@ kind_of(enum control c)
 				     : NULL;
 }
 
-/* --- attributes ------------------------------------------------------------------ */
+/* --- attributes
+ * ------------------------------------------------------------------ */
 
 static uint32_t
 control_mode(enum control c, uint32_t coll_mode)
@@ -246,7 +253,7 @@ control_open(struct req *r, const struct node *n, int flags,
 }
 
 const struct node_ops control_ops = {
-	.attr = control_attr,
-	.set_attr = control_set_attr,
-	.open = control_open,
+    .attr = control_attr,
+    .set_attr = control_set_attr,
+    .open = control_open,
 };

@@ -41,16 +41,16 @@ struct import_handle {
 	int *rcs;
 	struct err *errs;
 	uint32_t n;
-	uint64_t old_no;     /* points below this may be in the kernel */
+	uint64_t old_no; /* points below this may be in the kernel */
 	uint64_t accepted, refused, untold;
 	int64_t start_ns;
-	struct told *told;   /* [ERRORS_TOLD] */
+	struct told *told; /* [ERRORS_TOLD] */
 	uint32_t n_told;
 	struct buf answer;
 	bool fresh;
 	off_t base;
-	struct req *r;       /* the request that is being answered */
-	int broken;          /* why a whole batch was refused */
+	struct req *r; /* the request that is being answered */
+	int broken;    /* why a whole batch was refused */
 };
 
 static void
@@ -73,7 +73,8 @@ refuse(struct import_handle *m, uint64_t line, const struct err *e)
 	req_refused(r, &n, NULL);
 }
 
-/* --- batches ------------------------------------------------------------------------ */
+/* --- batches
+ * ------------------------------------------------------------------------ */
 
 /* What the kernel may know of a point that was there before. */
 static void
@@ -148,7 +149,8 @@ value_end(struct import_handle *m)
 	memset(&m->feed, 0, sizeof m->feed);
 }
 
-/* --- values ------------------------------------------------------------------------- */
+/* --- values
+ * ------------------------------------------------------------------------- */
 
 static uint64_t
 newlines(const uint8_t *p, size_t n)
@@ -238,7 +240,8 @@ import_write(struct req *r, struct handle *h, const void *bytes, size_t n,
 	return rc;
 }
 
-/* --- the report ---------------------------------------------------------------------- */
+/* --- the report
+ * ---------------------------------------------------------------------- */
 
 static int
 import_end(struct req *r, struct import_handle *m, bool final)
@@ -273,7 +276,8 @@ names_settle(struct req *r, struct import_handle *m)
 {
 	drafts_settle(r, m->h.coll);
 	coll_changed(r, coll_id(m->h.coll));
-	notify_inode(&r->fs->notify, node_ino(NODE_COLL, coll_id(m->h.coll), 0));
+	notify_inode(&r->fs->notify,
+		     node_ino(NODE_COLL, coll_id(m->h.coll), 0));
 }
 
 static int
@@ -312,15 +316,16 @@ by_line(const void *a, const void *b)
 static void
 report(struct import_handle *m)
 {
-	double s = m->start_ns
-			   ? (double)(clock_mono_ns() - m->start_ns) / 1e9
-			   : 0;
+	double s =
+	    m->start_ns ? (double)(clock_mono_ns() - m->start_ns) / 1e9 : 0;
 	struct buf *b = &m->answer;
 
 	qsort(m->told, m->n_told, sizeof(*m->told), by_line);
 	buf_clear(b);
-	buf_printf(b, "{\"result\":{\"accepted\":%llu,\"refused\":%llu,"
-		   "\"errors\":[", (unsigned long long)m->accepted,
+	buf_printf(b,
+		   "{\"result\":{\"accepted\":%llu,\"refused\":%llu,"
+		   "\"errors\":[",
+		   (unsigned long long)m->accepted,
 		   (unsigned long long)m->refused);
 	for (uint32_t i = 0; i < m->n_told; i++) {
 		buf_printf(b, "%s{\"line\":%llu,\"error\":", i ? "," : "",
@@ -388,11 +393,11 @@ import_truncate(struct req *r, struct handle *h, uint64_t size)
 }
 
 static const struct handle_ops import_ops = {
-	.read = import_read,
-	.write = import_write,
-	.flush = import_flush,
-	.truncate = import_truncate,
-	.release = import_release,
+    .read = import_read,
+    .write = import_write,
+    .flush = import_flush,
+    .truncate = import_truncate,
+    .release = import_release,
 };
 
 int
@@ -400,8 +405,8 @@ import_open(struct req *r, const struct node *n, struct coll *coll_take,
 	    struct handle **ret)
 {
 	struct import_handle *m = (struct import_handle *)handle_new(
-		sizeof *m, &import_ops, node_ino(n->kind, n->coll, n->no),
-		coll_take);
+	    sizeof *m, &import_ops, node_ino(n->kind, n->coll, n->no),
+	    coll_take);
 
 	if (m == NULL)
 		return fail(r, ERR_NO_MEMORY, "an open file");

@@ -33,18 +33,20 @@ struct point_handle {
 	struct point_pin *pin; /* NULL: a draft */
 	bool append, exclusive;
 	/* the handle's lock */
-	bool loaded;     /* text is the file's bytes */
+	bool loaded; /* text is the file's bytes */
 	bool dirty;
-	bool refused;    /* the last flush, and nothing was written since */
+	bool refused; /* the last flush, and nothing was written since */
 	struct buf text;
 	struct json_feed feed;
-	bool feeding;    /* feed has seen exactly text */
-	struct arena a;  /* of parsed */
+	bool feeding;   /* feed has seen exactly text */
+	bool feed_late; /* ... would have, had there been a need */
+	struct arena a; /* of parsed */
 	struct point parsed;
 	size_t parsed_n; /* text's length when it was parsed; 0: not */
 };
 
-/* --- attributes --------------------------------------------------------------- */
+/* --- attributes
+ * --------------------------------------------------------------- */
 
 void
 point_entry(struct req *r, const struct owner *o, uint32_t coll, uint64_t no,
@@ -237,7 +239,8 @@ point_set_attr(struct req *r, const struct node *n, const struct set_attr *a,
 	return 0; /* chmod, chgrp: no effect, no complaint */
 }
 
-/* --- opening ------------------------------------------------------------------- */
+/* --- opening
+ * ------------------------------------------------------------------- */
 
 static bool
 may_write(int flags)
@@ -252,7 +255,7 @@ handle_make(struct req *r, struct coll *c_take, uint64_t no, int flags)
 {
 	uint64_t ino = node_ino(NODE_POINT, coll_id(c_take), no);
 	struct point_handle *p = (struct point_handle *)handle_new(
-		sizeof *p, &point_handle_ops, ino, c_take);
+	    sizeof *p, &point_handle_ops, ino, c_take);
 
 	if (p == NULL) {
 		fail(r, ERR_NO_MEMORY, "an open file");
@@ -282,8 +285,7 @@ caching_choose(struct req *r, struct point_handle *p, int flags)
 	else if ((flags & O_ACCMODE) == O_RDONLY)
 		p->h.direct_io = open.writer || open.stale;
 	p->h.keep_cache = (flags & O_ACCMODE) == O_RDONLY && !open.any &&
-			  p->draft == NULL &&
-			  !notify_pending(&r->fs->notify);
+			  p->draft == NULL && !notify_pending(&r->fs->notify);
 	open_point_add(&r->fs->handles, &p->open);
 }
 
@@ -307,9 +309,10 @@ draft_open(struct req *r, struct coll *coll_take, struct scratch *s, int flags,
 	p->draft = s;
 	p->loaded = p->feeding = true;
 	p->exclusive = (flags & O_EXCL) != 0;
-	p->open.st = (struct point_stat){
-		.no = s->no, .mtime_ns = at.mtime_ns, .uid = at.uid,
-		.time_us = at.ctime_ns / 1000};
+	p->open.st = (struct point_stat){.no = s->no,
+					 .mtime_ns = at.mtime_ns,
+					 .uid = at.uid,
+					 .time_us = at.ctime_ns / 1000};
 	caching_choose(r, p, flags);
 	*ret = &p->h;
 	return 0;
@@ -360,7 +363,8 @@ point_open(struct req *r, const struct node *n, int flags, struct handle **ret)
 	return rc;
 }
 
-/* --- bytes ---------------------------------------------------------------------- */
+/* --- bytes
+ * ---------------------------------------------------------------------- */
 
 static int
 load(struct req *r, struct point_handle *p)
@@ -410,10 +414,40 @@ static int
 parse(struct req *r, struct point_handle *p, const struct id_key *id,
       struct arena *a, struct point *ret)
 {
-	int rc = json_point_parse(p->text.p, p->text.n, id, false, a, ret,
-				  &r->err);
+	int rc =
+	    json_point_parse(p->text.p, p->text.n, id, false, a, ret, &r->err);
 
 	return rc ? rc : coll_fits(p->h.coll, ret, &r->err);
+}
+
+static int
+parse_now(struct req *r, struct point_handle *p)
+{
+	int rc;
+
+	arena_reset(&p->a);
+	p->parsed_n = 0;
+	rc = parse(r, p, &p->id, &p->a, &p->parsed);
+	if (rc == 0)
+		p->parsed_n = p->text.n;
+	return rc;
+}
+
+/* Most documents come whole in one write: then one look is enough. */
+static bool
+whole_at_once(struct req *r, struct point_handle *p, size_t from)
+{
+	size_t n = p->text.n;
+
+	if (from > 0)
+		return false;
+	while (n > 0 && (p->text.p[n - 1] == '\n' || p->text.p[n - 1] == ' '))
+		n--;
+	if (n == 0 || p->text.p[n - 1] != '}' || parse_now(r, p))
+		return false;
+	p->feeding = false;
+	p->feed_late = true;
+	return true;
 }
 
 /* Feeds the bytes behind `from`; refuses them when they make the document
@@ -422,17 +456,16 @@ parse(struct req *r, struct point_handle *p, const struct id_key *id,
 static int
 check_early(struct req *r, struct point_handle *p, size_t from)
 {
-	struct json_feed before = p->feed;
-	int rc = json_feed(&p->feed, p->text.p + from, p->text.n - from,
-			   JSON_DEPTH_MAX, NULL, &r->err);
+	struct json_feed before;
+	int rc;
 
-	if (rc == JSON_WHOLE) {
-		arena_reset(&p->a);
-		p->parsed_n = 0;
-		rc = parse(r, p, &p->id, &p->a, &p->parsed);
-		if (rc == 0)
-			p->parsed_n = p->text.n;
-	}
+	if (whole_at_once(r, p, from))
+		return 0;
+	before = p->feed;
+	rc = json_feed(&p->feed, p->text.p + from, p->text.n - from,
+		       JSON_DEPTH_MAX, NULL, &r->err);
+	if (rc == JSON_WHOLE)
+		rc = parse_now(r, p);
 	if (rc < 0)
 		p->feed = before;
 	return rc < 0 ? rc : 0;
@@ -443,13 +476,14 @@ static void
 feed_start(struct point_handle *p)
 {
 	memset(&p->feed, 0, sizeof p->feed);
+	p->feed_late = false;
 	p->feeding = json_feed(&p->feed, p->text.p, p->text.n, JSON_DEPTH_MAX,
 			       NULL, NULL) >= 0;
 }
 
 static int
-write_locked(struct req *r, struct point_handle *p, const void *bytes,
-	     size_t n, uint64_t at)
+write_locked(struct req *r, struct point_handle *p, const void *bytes, size_t n,
+	     uint64_t at)
 {
 	size_t old;
 	int rc = load(r, p);
@@ -462,22 +496,21 @@ write_locked(struct req *r, struct point_handle *p, const void *bytes,
 	rc = limit_check(r, at + n);
 	if (rc)
 		return rc;
-	if (at == old && p->append && !p->feeding)
+	if (at == old && (p->append || p->feed_late) && !p->feeding)
 		feed_start(p);
 	p->parsed_n = 0;
 	if (at + n > old && buf_put_zero(&p->text, at + n - old))
 		return fail(r, ERR_NO_MEMORY, "a point");
 	memcpy(p->text.p + at, bytes, n);
 	if (at != old)
-		p->feeding = false;
+		p->feeding = p->feed_late = false;
 	else if (p->feeding && (rc = check_early(r, p, old)))
 		p->text.n = old;
 	if (rc)
 		return rc;
 	p->dirty = true;
 	p->refused = false;
-	open_point_wrote(&r->fs->handles, &p->open, p->text.n,
-			 clock_wall_ns());
+	open_point_wrote(&r->fs->handles, &p->open, p->text.n, clock_wall_ns());
 	return 0;
 }
 
@@ -507,6 +540,7 @@ resize(struct req *r, struct point_handle *p, uint64_t size)
 	p->loaded = true;
 	p->parsed_n = 0;
 	p->feeding = size == 0;
+	p->feed_late = false;
 	memset(&p->feed, 0, sizeof p->feed);
 	if (size > p->text.n && buf_put_zero(&p->text, size - p->text.n))
 		return fail(r, ERR_NO_MEMORY, "a point");
@@ -532,7 +566,8 @@ point_truncate(struct req *r, struct handle *h, uint64_t size)
 	return rc;
 }
 
-/* --- commit ---------------------------------------------------------------------- */
+/* --- commit
+ * ---------------------------------------------------------------------- */
 
 /* The document under this id, from the early check if it still holds. */
 static int
@@ -582,8 +617,9 @@ put_scratch(struct req *r, struct point_handle *p)
 	struct scratch_tree *t = &r->fs->scratch;
 	int rc = scratch_truncate(t, p->draft, 0, &r->err);
 
-	return rc ? rc : scratch_write(t, p->draft, p->text.p, p->text.n, 0,
-				       false, &r->err);
+	return rc ? rc
+		  : scratch_write(t, p->draft, p->text.p, p->text.n, 0, false,
+				  &r->err);
 }
 
 /* The draft may have moved to another collection. */
@@ -715,15 +751,15 @@ point_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops point_handle_ops = {
-	.read = point_read,
-	.write = point_write,
-	.flush = point_flush,
-	.truncate = point_truncate,
-	.release = point_release,
+    .read = point_read,
+    .write = point_write,
+    .flush = point_flush,
+    .truncate = point_truncate,
+    .release = point_release,
 };
 
 const struct node_ops point_ops = {
-	.attr = point_attr,
-	.set_attr = point_set_attr,
-	.open = point_open,
+    .attr = point_attr,
+    .set_attr = point_set_attr,
+    .open = point_open,
 };

@@ -77,7 +77,8 @@ tell_moved(struct req *r, const struct side *from, const struct side *to)
 			     node_ino(NODE_COLL, coll_id(to->c), 0), to->file);
 }
 
-/* --- a point ------------------------------------------------------------------ */
+/* --- a point
+ * ------------------------------------------------------------------ */
 
 static int
 point_to_point(struct req *r, struct side *from, struct side *to,
@@ -149,7 +150,8 @@ point_to_scratch(struct req *r, struct side *from, struct side *to)
 	return rc;
 }
 
-/* --- a scratch file ------------------------------------------------------------ */
+/* --- a scratch file
+ * ------------------------------------------------------------ */
 
 static int
 scratch_text(struct req *r, struct scratch *s, struct slice *ret)
@@ -159,7 +161,8 @@ scratch_text(struct req *r, struct scratch *s, struct slice *ret)
 	void *p;
 
 	if (size > r->fs->max_point_bytes)
-		return fail(r, ERR_TOO_BIG, "a point has at most %llu bytes "
+		return fail(r, ERR_TOO_BIG,
+			    "a point has at most %llu bytes "
 			    "(max_point_bytes)",
 			    (unsigned long long)r->fs->max_point_bytes);
 	p = arena_alloc(r->a, size ? size : 1);
@@ -179,14 +182,13 @@ static int
 put_text(struct req *r, struct side *from, struct side *to, struct slice text,
 	 unsigned flags)
 {
-	struct put_opts o = {.mode = flags & RENAME_FLAG_NOREPLACE
-					     ? PUT_INSERT
-					     : PUT_UPSERT,
+	struct put_opts o = {.mode = flags & RENAME_FLAG_NOREPLACE ? PUT_INSERT
+								   : PUT_UPSERT,
 			     .no = number_for(from->s, to->c)};
 	struct scratch_attr at;
 	struct point p;
-	int rc = json_point_parse(text.p, text.n, &to->name.id, false, r->a,
-				  &p, &r->err);
+	int rc = json_point_parse(text.p, text.n, &to->name.id, false, r->a, &p,
+				  &r->err);
 
 	if (rc)
 		return rc;
@@ -281,7 +283,8 @@ scratch_rename_any(struct req *r, struct side *from, struct side *to,
 	return rc;
 }
 
-/* --- exchange -------------------------------------------------------------------- */
+/* --- exchange
+ * -------------------------------------------------------------------- */
 
 static int
 exchange(struct req *r, struct side *a, struct side *b)
@@ -304,11 +307,13 @@ exchange(struct req *r, struct side *a, struct side *b)
 		scratch_exchange(&r->fs->scratch, a->s, b->s);
 		return 0;
 	}
-	return fail(r, ERR_NAME, "only two points, or two scratch files, can "
+	return fail(r, ERR_NAME,
+		    "only two points, or two scratch files, can "
 		    "be exchanged");
 }
 
-/* --- all together ------------------------------------------------------------------ */
+/* --- all together
+ * ------------------------------------------------------------------ */
 
 static int
 names_check(struct req *r, const struct side *from, const struct side *to,
@@ -340,8 +345,7 @@ names_check(struct req *r, const struct side *from, const struct side *to,
 }
 
 static int
-rename_sides(struct req *r, struct side *from, struct side *to,
-	     unsigned flags)
+rename_sides(struct req *r, struct side *from, struct side *to, unsigned flags)
 {
 	int rc = names_check(r, from, to, flags);
 

@@ -17,23 +17,21 @@ static const struct static_file {
 	const char *name;
 	uint32_t mode;
 } files[STATIC_NR] = {
-	[STATIC_ROOT] = {STATIC_ROOT, "", S_IFDIR | 0755},
-	[STATIC_README] = {STATIC_ROOT, "README.md", S_IFREG | 0444},
-	[STATIC_CONFIG] = {STATIC_ROOT, "config.json", S_IFREG | 0644},
-	[STATIC_STATUS] = {STATIC_ROOT, "status.json", S_IFREG | 0444},
-	[STATIC_ERRORS] = {STATIC_ROOT, "errors.jsonl", S_IFREG | 0444},
-	[STATIC_METRICS] = {STATIC_ROOT, "metrics.prom", S_IFREG | 0444},
-	[STATIC_COLLECTIONS] = {STATIC_ROOT, "collections", S_IFDIR | 0755},
-	[STATIC_SNAPSHOTS] = {STATIC_ROOT, "snapshots", S_IFDIR | 0755},
-	[STATIC_SNAPSHOTS_COLLECTIONS] = {STATIC_SNAPSHOTS, "collections",
-					  S_IFDIR | 0755},
-	[STATIC_SNAPSHOTS_SHARDS] = {STATIC_SNAPSHOTS, "shards",
-				     S_IFDIR | 0755},
-	[STATIC_SNAPSHOTS_FULL] = {STATIC_SNAPSHOTS, "full", S_IFDIR | 0755},
-	[STATIC_HISTORY] = {STATIC_ROOT, "history", S_IFDIR | 0755},
-	[STATIC_CLUSTER] = {STATIC_ROOT, "cluster", S_IFDIR | 0755},
-	[STATIC_CLUSTER_STATUS] = {STATIC_CLUSTER, "status.json",
-				   S_IFREG | 0444},
+    [STATIC_ROOT] = {STATIC_ROOT, "", S_IFDIR | 0755},
+    [STATIC_README] = {STATIC_ROOT, "README.md", S_IFREG | 0444},
+    [STATIC_CONFIG] = {STATIC_ROOT, "config.json", S_IFREG | 0644},
+    [STATIC_STATUS] = {STATIC_ROOT, "status.json", S_IFREG | 0444},
+    [STATIC_ERRORS] = {STATIC_ROOT, "errors.jsonl", S_IFREG | 0444},
+    [STATIC_METRICS] = {STATIC_ROOT, "metrics.prom", S_IFREG | 0444},
+    [STATIC_COLLECTIONS] = {STATIC_ROOT, "collections", S_IFDIR | 0755},
+    [STATIC_SNAPSHOTS] = {STATIC_ROOT, "snapshots", S_IFDIR | 0755},
+    [STATIC_SNAPSHOTS_COLLECTIONS] = {STATIC_SNAPSHOTS, "collections",
+				      S_IFDIR | 0755},
+    [STATIC_SNAPSHOTS_SHARDS] = {STATIC_SNAPSHOTS, "shards", S_IFDIR | 0755},
+    [STATIC_SNAPSHOTS_FULL] = {STATIC_SNAPSHOTS, "full", S_IFDIR | 0755},
+    [STATIC_HISTORY] = {STATIC_ROOT, "history", S_IFDIR | 0755},
+    [STATIC_CLUSTER] = {STATIC_ROOT, "cluster", S_IFDIR | 0755},
+    [STATIC_CLUSTER_STATUS] = {STATIC_CLUSTER, "status.json", S_IFREG | 0444},
 };
 
 void
@@ -45,7 +43,8 @@ static_path(uint64_t no, struct buf *b)
 	buf_printf(b, "/%s", files[no].name);
 }
 
-/* --- texts ------------------------------------------------------------------ */
+/* --- texts ------------------------------------------------------------------
+ */
 
 static void
 quote(struct buf *b, const char *s)
@@ -63,7 +62,8 @@ status_print(struct req *r, struct buf *b)
 	buf_puts(b, "{\n  \"version\": \"" POINTFS_VERSION "\",\n");
 	buf_printf(b, "  \"uptime\": %.3f,\n  \"collections\": %u,\n", up,
 		   s.n_collections);
-	buf_printf(b, "  \"log_position\": %llu,\n  \"log_durable\": %llu,\n"
+	buf_printf(b,
+		   "  \"log_position\": %llu,\n  \"log_durable\": %llu,\n"
 		   "  \"log_first\": %llu,\n  \"log_bytes\": %llu,\n",
 		   (unsigned long long)s.last, (unsigned long long)s.durable,
 		   (unsigned long long)s.first,
@@ -90,9 +90,10 @@ status_print(struct req *r, struct buf *b)
 static void
 gauge(struct buf *b, const char *name, const char *help, uint64_t v)
 {
-	buf_printf(b, "# HELP pointfs_%s %s.\n# TYPE pointfs_%s gauge\n"
-		   "pointfs_%s %llu\n", name, help, name, name,
-		   (unsigned long long)v);
+	buf_printf(b,
+		   "# HELP pointfs_%s %s.\n# TYPE pointfs_%s gauge\n"
+		   "pointfs_%s %llu\n",
+		   name, help, name, name, (unsigned long long)v);
 }
 
 /* Sums over all collections; one that does not open is left out. */
@@ -130,7 +131,8 @@ metrics_print(struct req *r, struct buf *b)
 	for (unsigned i = 0; i < COUNTER_NR; i++) {
 		const char *name = counter_name((enum counter)i);
 
-		buf_printf(b, "# HELP pointfs_%s_total %s.\n"
+		buf_printf(b,
+			   "# HELP pointfs_%s_total %s.\n"
 			   "# TYPE pointfs_%s_total counter\n"
 			   "pointfs_%s_total %llu\n",
 			   name, counter_help((enum counter)i), name, name,
@@ -204,7 +206,8 @@ static const struct text_kind static_text = {.print = text_print};
 static const struct text_kind settings_text = {.print = text_print,
 					       .commit = settings_commit};
 
-/* --- operations ------------------------------------------------------------- */
+/* --- operations -------------------------------------------------------------
+ */
 
 static int
 static_entry(struct req *r, uint64_t no, struct entry *e)
@@ -253,8 +256,8 @@ static_lookup(struct req *r, const struct node *dir, const char *name,
 	for (unsigned i = STATIC_ROOT + 1; i < STATIC_NR; i++)
 		if (files[i].parent == dir->no &&
 		    strcmp(files[i].name, name) == 0)
-			return static_attr(
-				r, &(struct node){NODE_STATIC, 0, i}, ret);
+			return static_attr(r, &(struct node){NODE_STATIC, 0, i},
+					   ret);
 	return fail(r, ERR_NOT_FOUND, "no such file");
 }
 
@@ -264,8 +267,8 @@ static int
 static_set_attr(struct req *r, const struct node *n, const struct set_attr *s,
 		struct handle *h)
 {
-	if (n->no == STATIC_CONFIG && (s->which & ~(SET_SIZE | SET_MTIME |
-						    SET_ATIME)) == 0) {
+	if (n->no == STATIC_CONFIG &&
+	    (s->which & ~(SET_SIZE | SET_MTIME | SET_ATIME)) == 0) {
 		if (h && (s->which & SET_SIZE) && h->ops->truncate)
 			return h->ops->truncate(r, h, s->size);
 		return 0;
@@ -274,11 +277,10 @@ static_set_attr(struct req *r, const struct node *n, const struct set_attr *s,
 }
 
 static int
-static_open(struct req *r, const struct node *n, int flags,
-	    struct handle **ret)
+static_open(struct req *r, const struct node *n, int flags, struct handle **ret)
 {
-	const struct text_kind *k = n->no == STATIC_CONFIG ? &settings_text
-							   : &static_text;
+	const struct text_kind *k =
+	    n->no == STATIC_CONFIG ? &settings_text : &static_text;
 
 	if (n->no == 0 || n->no >= STATIC_NR)
 		return req_stale(r);
@@ -314,8 +316,8 @@ static_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops static_dir_ops = {
-	.readdir = static_readdir,
-	.release = static_release,
+    .readdir = static_readdir,
+    .release = static_release,
 };
 
 static int
@@ -383,14 +385,14 @@ static_unlink(struct req *r, const struct node *dir, const char *name)
 }
 
 const struct node_ops static_ops = {
-	.lookup = static_lookup,
-	.attr = static_attr,
-	.set_attr = static_set_attr,
-	.open = static_open,
-	.opendir = static_opendir,
-	.create = static_create,
-	.mkdir = static_mkdir,
-	.symlink = static_symlink,
-	.unlink = static_unlink,
-	.rmdir = static_unlink,
+    .lookup = static_lookup,
+    .attr = static_attr,
+    .set_attr = static_set_attr,
+    .open = static_open,
+    .opendir = static_opendir,
+    .create = static_create,
+    .mkdir = static_mkdir,
+    .symlink = static_symlink,
+    .unlink = static_unlink,
+    .rmdir = static_unlink,
 };

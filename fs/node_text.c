@@ -119,11 +119,11 @@ text_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops text_handle_ops = {
-	.read = text_read,
-	.write = text_write,
-	.flush = text_flush,
-	.truncate = text_truncate,
-	.release = text_release,
+    .read = text_read,
+    .write = text_write,
+    .flush = text_flush,
+    .truncate = text_truncate,
+    .release = text_release,
 };
 
 int
@@ -137,9 +137,9 @@ text_open(struct req *r, const struct text_kind *k, const struct node *n,
 		coll_close(coll_take);
 		return fail(r, ERR_PERM, "this file cannot be written");
 	}
-	t = (struct text_handle *)handle_new(
-		sizeof *t, &text_handle_ops,
-		node_ino(n->kind, n->coll, n->no), coll_take);
+	t = (struct text_handle *)handle_new(sizeof *t, &text_handle_ops,
+					     node_ino(n->kind, n->coll, n->no),
+					     coll_take);
 	if (t == NULL)
 		return fail(r, ERR_NO_MEMORY, "an open file");
 	t->kind = k;
@@ -157,8 +157,8 @@ text_open(struct req *r, const struct text_kind *k, const struct node *n,
 }
 
 int
-text_size(struct req *r, const struct text_kind *k, struct coll *c,
-	  uint64_t no, uint64_t *ret)
+text_size(struct req *r, const struct text_kind *k, struct coll *c, uint64_t no,
+	  uint64_t *ret)
 {
 	CLEAN(buf_done) struct buf b = {0};
 	int rc = k->print(r, c, no, &b);

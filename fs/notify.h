@@ -43,8 +43,8 @@ struct notify {
 	uint64_t done, queued; /* notices ever */
 };
 
-int  notify_start(struct notify *t, const struct notify_hooks *h,
-		  struct err *err);
+int notify_start(struct notify *t, const struct notify_hooks *h,
+		 struct err *err);
 void notify_stop(struct notify *t); /* drops what is left */
 
 void notify_inode(struct notify *t, uint64_t ino);

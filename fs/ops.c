@@ -61,7 +61,8 @@ arena_of_thread(void)
 	return thread_arena;
 }
 
-/* --- the frame of every request -------------------------------------------------- */
+/* --- the frame of every request
+ * -------------------------------------------------- */
 
 struct call {
 	struct req r;
@@ -118,7 +119,7 @@ reply_err(struct call *c, int rc)
 {
 	if (rc && !c->quiet) {
 		if (c->r.err.code == 0)
-			err_set(&c->r.err, (enum errcode)-rc, "refused");
+			err_set(&c->r.err, (enum errcode) - rc, "refused");
 		req_refused(&c->r, &c->n, c->name);
 	}
 	fuse_reply_err(c->fr, rc ? errno_of(c, rc) : 0);
@@ -180,7 +181,8 @@ reply_attr(struct call *c, int rc, const struct entry *e)
 	call_end(c);
 }
 
-/* --- names -------------------------------------------------------------------------- */
+/* --- names
+ * -------------------------------------------------------------------------- */
 
 static void
 op_lookup(fuse_req_t fr, fuse_ino_t dir, const char *name)
@@ -192,9 +194,8 @@ op_lookup(fuse_req_t fr, fuse_ino_t dir, const char *name)
 	if (call_begin(&c, fr, "lookup", dir, name))
 		return;
 	c.quiet = true;
-	rc = ops_of(&c)->lookup
-		     ? ops_of(&c)->lookup(&c.r, &c.n, name, &e)
-		     : missing(&c, ERR_NOT_DIR);
+	rc = ops_of(&c)->lookup ? ops_of(&c)->lookup(&c.r, &c.n, name, &e)
+				: missing(&c, ERR_NOT_DIR);
 	reply_entry(&c, rc, &e);
 }
 
@@ -229,9 +230,9 @@ op_mknod(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mode,
 		rc = err_set(&c.r.err, ERR_PERM, "only regular files");
 	else
 		rc = ops_of(&c)->create
-			     ? ops_of(&c)->create(&c.r, &c.n, name, mode,
-						  O_EXCL, NULL, &e)
-			     : missing(&c, ERR_PERM);
+			 ? ops_of(&c)->create(&c.r, &c.n, name, mode, O_EXCL,
+					      NULL, &e)
+			 : missing(&c, ERR_PERM);
 	reply_entry(&c, rc, &e);
 }
 
@@ -244,9 +245,8 @@ op_mkdir(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mode)
 
 	if (call_begin(&c, fr, "mkdir", dir, name))
 		return;
-	rc = ops_of(&c)->mkdir
-		     ? ops_of(&c)->mkdir(&c.r, &c.n, name, mode, &e)
-		     : missing(&c, ERR_PERM);
+	rc = ops_of(&c)->mkdir ? ops_of(&c)->mkdir(&c.r, &c.n, name, mode, &e)
+			       : missing(&c, ERR_PERM);
 	reply_entry(&c, rc, &e);
 }
 
@@ -260,8 +260,8 @@ op_symlink(fuse_req_t fr, const char *target, fuse_ino_t dir, const char *name)
 	if (call_begin(&c, fr, "symlink", dir, name))
 		return;
 	rc = ops_of(&c)->symlink
-		     ? ops_of(&c)->symlink(&c.r, &c.n, name, target, &e)
-		     : missing(&c, ERR_PERM);
+		 ? ops_of(&c)->symlink(&c.r, &c.n, name, target, &e)
+		 : missing(&c, ERR_PERM);
 	reply_entry(&c, rc, &e);
 }
 
@@ -284,9 +284,8 @@ op_unlink(fuse_req_t fr, fuse_ino_t dir, const char *name)
 
 	if (call_begin(&c, fr, "unlink", dir, name))
 		return;
-	reply_err(&c, ops_of(&c)->unlink
-			      ? ops_of(&c)->unlink(&c.r, &c.n, name)
-			      : missing(&c, ERR_PERM));
+	reply_err(&c, ops_of(&c)->unlink ? ops_of(&c)->unlink(&c.r, &c.n, name)
+					 : missing(&c, ERR_PERM));
 }
 
 static void
@@ -353,7 +352,8 @@ op_readlink(fuse_req_t fr, fuse_ino_t ino)
 	call_end(&c);
 }
 
-/* --- attributes ------------------------------------------------------------------------ */
+/* --- attributes
+ * ------------------------------------------------------------------------ */
 
 static void
 op_getattr(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -406,9 +406,8 @@ op_setattr(fuse_req_t fr, fuse_ino_t ino, struct stat *st, int which,
 	set_attr_of(st, which, &s);
 	if (s.which)
 		rc = ops_of(&c)->set_attr
-			     ? ops_of(&c)->set_attr(&c.r, &c.n, &s,
-						    handle_of(fi))
-			     : missing(&c, ERR_PERM);
+			 ? ops_of(&c)->set_attr(&c.r, &c.n, &s, handle_of(fi))
+			 : missing(&c, ERR_PERM);
 	if (rc == 0)
 		rc = ops_of(&c)->attr(&c.r, &c.n, &e);
 	reply_attr(&c, rc, &e);
@@ -437,7 +436,9 @@ op_statfs(fuse_req_t fr, fuse_ino_t ino)
 	call_end(&c);
 }
 
-/* --- open files ---------------------------------------------------------------------------- */
+/* --- open files
+ * ----------------------------------------------------------------------------
+ */
 
 static void
 file_info(const struct handle *h, struct fuse_file_info *fi)
@@ -480,9 +481,9 @@ op_create(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mode,
 
 	if (call_begin(&c, fr, "create", dir, name))
 		return;
-	rc = ops_of(&c)->create ? ops_of(&c)->create(&c.r, &c.n, name, mode,
-						     fi->flags, &h, &e)
-				: missing(&c, ERR_PERM);
+	rc = ops_of(&c)->create
+		 ? ops_of(&c)->create(&c.r, &c.n, name, mode, fi->flags, &h, &e)
+		 : missing(&c, ERR_PERM);
 	if (rc) {
 		reply_err(&c, rc);
 		return;
@@ -547,8 +548,7 @@ op_flush(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 static void
-op_fsync(fuse_req_t fr, fuse_ino_t ino, int datasync,
-	 struct fuse_file_info *fi)
+op_fsync(fuse_req_t fr, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct call c;
 	struct handle *h = handle_of(fi);
@@ -577,7 +577,8 @@ op_release(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_err(&c, 0);
 }
 
-/* --- open directories ------------------------------------------------------------------------- */
+/* --- open directories
+ * ------------------------------------------------------------------------- */
 
 static void
 op_opendir(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -616,12 +617,12 @@ fill_add(struct dir_fill *f, const char *name, const struct entry *e,
 	size_t len;
 
 	if (!f->plus) {
-		len = fuse_add_direntry(d->fr, d->p + d->n, d->max - d->n,
-					name, &e->st, next);
+		len = fuse_add_direntry(d->fr, d->p + d->n, d->max - d->n, name,
+					&e->st, next);
 	} else {
 		entry_param(e, &p);
-		len = fuse_add_direntry_plus(d->fr, d->p + d->n,
-					     d->max - d->n, name, &p, next);
+		len = fuse_add_direntry_plus(d->fr, d->p + d->n, d->max - d->n,
+					     name, &p, next);
 	}
 	if (len > d->max - d->n)
 		return 1;
@@ -644,9 +645,8 @@ list(fuse_req_t fr, fuse_ino_t ino, size_t n, off_t off,
 	if (d.p == NULL)
 		rc = missing(&c, ERR_NO_MEMORY);
 	else
-		rc = h && h->ops->readdir
-			     ? h->ops->readdir(&c.r, h, off, &d.f)
-			     : missing(&c, ERR_NOT_DIR);
+		rc = h && h->ops->readdir ? h->ops->readdir(&c.r, h, off, &d.f)
+					  : missing(&c, ERR_NOT_DIR);
 	if (rc && d.n == 0) {
 		reply_err(&c, rc);
 		return;
@@ -682,7 +682,9 @@ op_fsyncdir(fuse_req_t fr, fuse_ino_t ino, int datasync,
 	reply_err(&c, db_sync(c.r.fs->db, &c.r.err));
 }
 
-/* --- the connection ------------------------------------------------------------------------------ */
+/* --- the connection
+ * ------------------------------------------------------------------------------
+ */
 
 static void
 want(struct fuse_conn_info *conn, unsigned cap)
@@ -703,13 +705,11 @@ op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Replies are small; splicing them costs more than copying.  Locks
 	 * are the kernel's own.  Set-id bits of scratch files are cleared by
 	 * the kernel. */
-	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ |
-				  FUSE_CAP_SPLICE_WRITE |
-				  FUSE_CAP_SPLICE_MOVE |
-				  FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
-				  FUSE_CAP_WRITEBACK_CACHE |
-				  FUSE_CAP_EXPORT_SUPPORT |
-				  FUSE_CAP_HANDLE_KILLPRIV);
+	conn->want &=
+	    ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+			FUSE_CAP_SPLICE_MOVE | FUSE_CAP_POSIX_LOCKS |
+			FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_WRITEBACK_CACHE |
+			FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_HANDLE_KILLPRIV);
 	conn->max_write = 1u << 20;
 	conn->time_gran = 1;
 }
@@ -717,31 +717,31 @@ op_init(void *userdata, struct fuse_conn_info *conn)
 /* No extended attributes: what is not here is answered with ENOSYS once and
  * never asked again. */
 const struct fuse_lowlevel_ops session_ops = {
-	.init = op_init,
-	.lookup = op_lookup,
-	.forget = op_forget,
-	.forget_multi = op_forget_multi,
-	.getattr = op_getattr,
-	.setattr = op_setattr,
-	.readlink = op_readlink,
-	.mknod = op_mknod,
-	.mkdir = op_mkdir,
-	.unlink = op_unlink,
-	.rmdir = op_rmdir,
-	.symlink = op_symlink,
-	.rename = op_rename,
-	.link = op_link,
-	.open = op_open,
-	.create = op_create,
-	.read = op_read,
-	.write = op_write,
-	.flush = op_flush,
-	.release = op_release,
-	.fsync = op_fsync,
-	.opendir = op_opendir,
-	.readdir = op_readdir,
-	.readdirplus = op_readdirplus,
-	.releasedir = op_release,
-	.fsyncdir = op_fsyncdir,
-	.statfs = op_statfs,
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .readlink = op_readlink,
+    .mknod = op_mknod,
+    .mkdir = op_mkdir,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .symlink = op_symlink,
+    .rename = op_rename,
+    .link = op_link,
+    .open = op_open,
+    .create = op_create,
+    .read = op_read,
+    .write = op_write,
+    .flush = op_flush,
+    .release = op_release,
+    .fsync = op_fsync,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .readdirplus = op_readdirplus,
+    .releasedir = op_release,
+    .fsyncdir = op_fsyncdir,
+    .statfs = op_statfs,
 };

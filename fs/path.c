@@ -14,9 +14,9 @@
 #define ROOT_INO  1
 
 static const char *const controls[CONTROL_NR] = {
-	[CONTROL_CONFIG] = ".config.json", [CONTROL_STATUS] = ".status.json",
-	[CONTROL_SEARCH] = ".search",      [CONTROL_SCROLL] = ".scroll",
-	[CONTROL_COUNT] = ".count",        [CONTROL_IMPORT] = ".import",
+    [CONTROL_CONFIG] = ".config.json", [CONTROL_STATUS] = ".status.json",
+    [CONTROL_SEARCH] = ".search",      [CONTROL_SCROLL] = ".scroll",
+    [CONTROL_COUNT] = ".count",        [CONTROL_IMPORT] = ".import",
 };
 
 static const char *const not_yet[] = {".facet", ".matrix", ".update",
@@ -126,8 +126,8 @@ near_name_print(unsigned rank, float score, const struct id_key *id,
 	size_t n;
 
 	id_print(id->b, id->n, stem);
-	snprintf(whole, sizeof whole, "%03u_%.4f_%s.json", rank,
-		 (double)score, stem);
+	snprintf(whole, sizeof whole, "%03u_%.4f_%s.json", rank, (double)score,
+		 stem);
 	n = strlen(whole);
 	if (n > FS_NAME_MAX) {
 		/* Between characters, so that the name stays UTF-8. */

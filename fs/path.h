@@ -68,7 +68,7 @@ struct node {
 };
 
 uint64_t node_ino(enum node_kind kind, uint32_t coll, uint64_t no);
-bool     node_parse(uint64_t ino, struct node *ret); /* false: no such kind */
+bool node_parse(uint64_t ino, struct node *ret); /* false: no such kind */
 
 const char *control_name(enum control c); /* ".search" */
 

@@ -16,7 +16,8 @@
 
 #define BUCKETS_MIN 256
 
-/* --- tables ----------------------------------------------------------------- */
+/* --- tables -----------------------------------------------------------------
+ */
 
 static size_t
 name_bucket(const struct scratch_tree *t, uint32_t coll, const char *name)
@@ -149,7 +150,8 @@ memo_count(struct scratch_tree *t, const struct scratch *s, int by)
 	mutex_unlock(&t->memo_lock);
 }
 
-/* --- life ------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------
+ */
 
 int
 scratch_tree_init(struct scratch_tree *t, int tmp_fd, uint64_t max_bytes,
@@ -246,8 +248,8 @@ scratch_find_no(struct scratch_tree *t, uint32_t coll, uint64_t no)
 		return NULL;
 	mutex_lock(&t->lock);
 	s = t->by_no[no_bucket(t, coll, no)];
-	while (s && (s->coll != coll || s->no != no ||
-		     s->state == SCRATCH_POINT))
+	while (s &&
+	       (s->coll != coll || s->no != no || s->state == SCRATCH_POINT))
 		s = s->next_no;
 	if (s)
 		s->refs++;
@@ -327,7 +329,8 @@ scratch_unref(struct scratch_tree *t, struct scratch *s)
 	mutex_unlock(&t->lock);
 }
 
-/* --- names ------------------------------------------------------------------ */
+/* --- names ------------------------------------------------------------------
+ */
 
 void
 scratch_claim(struct scratch_tree *t, struct scratch *s)
@@ -470,7 +473,8 @@ scratch_count(struct scratch_tree *t, uint32_t coll)
 	return m.n_files;
 }
 
-/* --- bytes ------------------------------------------------------------------ */
+/* --- bytes ------------------------------------------------------------------
+ */
 
 int
 scratch_read(struct scratch *s, void *p, size_t n, uint64_t at, size_t *ret_n,
@@ -549,7 +553,8 @@ set_size(struct scratch_tree *t, struct scratch *s, uint64_t size,
 		if (size > SCRATCH_SIZE_MAX)
 			return err_set(err, ERR_TOO_BIG, "a scratch file");
 		t->used += more;
-		used = t->used; /* others may have added: then they see it too */
+		used =
+		    t->used; /* others may have added: then they see it too */
 		if (used > t->max_bytes) {
 			t->used -= more;
 			return err_set(err, ERR_NO_SPACE,
@@ -635,7 +640,8 @@ scratch_attr_set(struct scratch *s, const struct scratch_attr *a)
 	mutex_unlock(&s->lock);
 }
 
-/* --- collections ------------------------------------------------------------ */
+/* --- collections ------------------------------------------------------------
+ */
 
 void
 memo_get(struct scratch_tree *t, uint32_t coll, struct coll_memo *ret)

@@ -32,7 +32,7 @@
 struct arena;
 struct err;
 
-#define SCRATCH_MEMORY (256u << 10)
+#define SCRATCH_MEMORY   (256u << 10)
 #define SCRATCH_SIZE_MAX (1ull << 40) /* of one file */
 
 enum scratch_state {
@@ -89,12 +89,12 @@ struct scratch_tree {
 	struct coll_memo *memos[SCRATCH_MEMOS];
 	int tmp_fd;
 	uint64_t max_bytes;
-	_Atomic uint64_t used; /* bytes in all files */
+	_Atomic uint64_t used;    /* bytes in all files */
 	_Atomic uint64_t commits; /* drafts and files that became points */
 };
 
-int  scratch_tree_init(struct scratch_tree *t, int tmp_fd, uint64_t max_bytes,
-		       struct err *err);
+int scratch_tree_init(struct scratch_tree *t, int tmp_fd, uint64_t max_bytes,
+		      struct err *err);
 void scratch_tree_done(struct scratch_tree *t);
 
 /* Cheap: true while there is any file. */
@@ -104,10 +104,10 @@ struct scratch *scratch_find(struct scratch_tree *t, uint32_t coll,
 			     const char *name); /* or NULL */
 struct scratch *scratch_find_no(struct scratch_tree *t, uint32_t coll,
 				uint64_t no);
-int  scratch_create(struct scratch_tree *t, uint32_t coll, uint64_t no,
-		    const char *name, enum scratch_state state,
-		    const struct scratch_attr *attr, struct scratch **ret,
-		    struct err *err);
+int scratch_create(struct scratch_tree *t, uint32_t coll, uint64_t no,
+		   const char *name, enum scratch_state state,
+		   const struct scratch_attr *attr, struct scratch **ret,
+		   struct err *err);
 void scratch_unref(struct scratch_tree *t, struct scratch *s);
 
 /* Claims: waits for the others; the name and state stay until the release. */
@@ -116,9 +116,9 @@ void scratch_release(struct scratch_tree *t, struct scratch *s);
 /* While claimed.  A file of the new name is removed from the tree. */
 void scratch_remove(struct scratch_tree *t, struct scratch *s);
 void scratch_became_point(struct scratch_tree *t, struct scratch *s);
-int  scratch_rename(struct scratch_tree *t, struct scratch *s, uint32_t coll,
-		    uint64_t no, const char *name, enum scratch_state state,
-		    struct err *err);
+int scratch_rename(struct scratch_tree *t, struct scratch *s, uint32_t coll,
+		   uint64_t no, const char *name, enum scratch_state state,
+		   struct err *err);
 /* Swaps two names, both claimed, of the same state and collection. */
 void scratch_exchange(struct scratch_tree *t, struct scratch *a,
 		      struct scratch *b);
@@ -132,19 +132,21 @@ int scratch_list(struct scratch_tree *t, uint32_t coll, struct arena *a,
 		 struct scratch_entry **ret, uint32_t *ret_n, struct err *err);
 uint32_t scratch_count(struct scratch_tree *t, uint32_t coll);
 
-/* --- bytes and attributes --------------------------------------------------- */
+/* --- bytes and attributes ---------------------------------------------------
+ */
 
-int  scratch_read(struct scratch *s, void *p, size_t n, uint64_t at,
-		  size_t *ret_n, struct err *err);
-int  scratch_write(struct scratch_tree *t, struct scratch *s, const void *p,
-		   size_t n, uint64_t at, bool append, struct err *err);
-int  scratch_truncate(struct scratch_tree *t, struct scratch *s, uint64_t size,
-		      struct err *err);
+int scratch_read(struct scratch *s, void *p, size_t n, uint64_t at,
+		 size_t *ret_n, struct err *err);
+int scratch_write(struct scratch_tree *t, struct scratch *s, const void *p,
+		  size_t n, uint64_t at, bool append, struct err *err);
+int scratch_truncate(struct scratch_tree *t, struct scratch *s, uint64_t size,
+		     struct err *err);
 uint64_t scratch_attr_get(struct scratch *s, struct scratch_attr *ret);
-					/* returns the size */
+/* returns the size */
 void scratch_attr_set(struct scratch *s, const struct scratch_attr *a);
 
-/* --- collections ------------------------------------------------------------ */
+/* --- collections ------------------------------------------------------------
+ */
 
 /* A copy; zero where nothing is remembered. */
 void memo_get(struct scratch_tree *t, uint32_t coll, struct coll_memo *ret);

@@ -43,7 +43,7 @@ struct serve_opts {
 	uint64_t scratch_max_bytes; /* 0: 1 GiB */
 	const char *fuse_opts;      /* more for libfuse, "a,b=c", or NULL */
 	unsigned threads;           /* most at once; 0: 64 */
-	int ready_fd; /* gets one byte 0 when mounted; -1: none */
+	int ready_fd;               /* gets one byte 0 when mounted; -1: none */
 	struct settings_hooks settings;
 };
 

@@ -27,7 +27,8 @@
 
 extern char **environ;
 
-/* --- signals --------------------------------------------------------------------- */
+/* --- signals
+ * --------------------------------------------------------------------- */
 
 /*
  * The loop's main thread sleeps in sem_wait() and wakes for a signal only, but
@@ -124,7 +125,8 @@ stop_end(void)
 		handler_set(stop_signals[i], SIG_DFL);
 }
 
-/* --- a dead mount ------------------------------------------------------------------ */
+/* --- a dead mount
+ * ------------------------------------------------------------------ */
 
 static int
 run_fusermount(const char *dir)
@@ -156,7 +158,8 @@ dead_mount_detach(const char *dir, struct err *err)
 		return 0;
 	return err_set(err, ERR_BUSY,
 		       "'%s' is the mount of a daemon that died and cannot "
-		       "be detached: fusermount3 -uz '%s'", dir, dir);
+		       "be detached: fusermount3 -uz '%s'",
+		       dir, dir);
 }
 
 static int
@@ -174,7 +177,8 @@ mountpoint_check(const char *dir, struct err *err)
 	return 0;
 }
 
-/* --- what the kernel must forget ------------------------------------------------------ */
+/* --- what the kernel must forget
+ * ------------------------------------------------------ */
 
 static void
 inval_inode(void *arg, uint64_t ino)
@@ -188,7 +192,8 @@ inval_entry(void *arg, uint64_t dir, const char *name)
 	fuse_lowlevel_notify_inval_entry(arg, dir, name, strlen(name));
 }
 
-/* --- the session --------------------------------------------------------------------- */
+/* --- the session
+ * --------------------------------------------------------------------- */
 
 static int
 args_make(const struct serve_opts *o, struct fuse_args *ret)
@@ -197,7 +202,7 @@ args_make(const struct serve_opts *o, struct fuse_args *ret)
 
 	/* Names here are fixed: a comma in one would break the option. */
 	bad |= fuse_opt_add_arg(
-		ret, "-ofsname=pointfs,subtype=pointfs,default_permissions");
+	    ret, "-ofsname=pointfs,subtype=pointfs,default_permissions");
 	if (o->allow_other)
 		bad |= fuse_opt_add_arg(ret, "-oallow_other");
 	if (o->fuse_opts && o->fuse_opts[0]) {
@@ -219,8 +224,10 @@ session_new(struct fs *fs, struct fuse_session **ret, struct err *err)
 	*ret = fuse_session_new(&args, &session_ops, sizeof session_ops, fs);
 	fuse_opt_free_args(&args);
 	return *ret ? 0
-		    : err_set(err, ERR_CONFIG, "libfuse refuses the options "
-			      "'%s'", fs->o->fuse_opts ? fs->o->fuse_opts : "");
+		    : err_set(err, ERR_CONFIG,
+			      "libfuse refuses the options "
+			      "'%s'",
+			      fs->o->fuse_opts ? fs->o->fuse_opts : "");
 }
 
 static int
@@ -233,8 +240,8 @@ loop(struct fs *fs, struct fuse_session *se, struct err *err)
 		return err_set(err, ERR_NO_MEMORY, "the loop");
 	fuse_loop_cfg_set_clone_fd(cfg, 0);
 	fuse_loop_cfg_set_idle_threads(cfg, THREADS_IDLE);
-	fuse_loop_cfg_set_max_threads(
-		cfg, fs->o->threads ? fs->o->threads : THREADS_MAX);
+	fuse_loop_cfg_set_max_threads(cfg, fs->o->threads ? fs->o->threads
+							  : THREADS_MAX);
 	rc = fuse_session_loop_mt(se, cfg);
 	fuse_loop_cfg_destroy(cfg);
 	if (rc < 0 && !stop.ended && rc != -EINTR)
@@ -276,8 +283,10 @@ serve(struct fs *fs, struct err *err)
 	if (rc)
 		return rc;
 	if (fuse_session_mount(se, fs->o->mountpoint)) {
-		rc = err_set(err, ERR_IO, "cannot mount at '%s' (is /dev/fuse "
-			     "there, and yours to open?)", fs->o->mountpoint);
+		rc = err_set(err, ERR_IO,
+			     "cannot mount at '%s' (is /dev/fuse "
+			     "there, and yours to open?)",
+			     fs->o->mountpoint);
 	} else {
 		rc = serve_mounted(fs, se, err);
 		fuse_session_unmount(se);
@@ -297,16 +306,16 @@ fs_init(struct fs *fs, struct db *db, const struct serve_opts *o,
 	fs->gid = getgid();
 	fs->started_ns = clock_mono_ns();
 	fs->names_ns = clock_wall_ns();
-	fs->max_point_bytes = o->max_point_bytes ? o->max_point_bytes
-						 : 32u << 20;
+	fs->max_point_bytes =
+	    o->max_point_bytes ? o->max_point_bytes : 32u << 20;
 	handle_table_init(&fs->handles);
 	alias_table_init(&fs->aliases);
 	asked_init(&fs->asked);
 	errlog_init(&fs->errors);
 	mutex_init(&fs->note_lock, LOCK_LEAF);
-	return scratch_tree_init(&fs->scratch, db_tmp_fd(db),
-				 o->scratch_max_bytes ? o->scratch_max_bytes
-						      : 1ull << 30, err);
+	return scratch_tree_init(
+	    &fs->scratch, db_tmp_fd(db),
+	    o->scratch_max_bytes ? o->scratch_max_bytes : 1ull << 30, err);
 }
 
 static void

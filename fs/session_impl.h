@@ -12,6 +12,6 @@
 /* Requests carry a struct fs as their user data. */
 extern const struct fuse_lowlevel_ops session_ops;
 
-int  ops_start(void); /* 0 or an errno */
+int ops_start(void); /* 0 or an errno */
 
 #endif

@@ -15,7 +15,7 @@
 
 struct err;
 
-struct talk { /* all zero is empty */
+struct talk {            /* all zero is empty */
 	struct buf body; /* from the first byte that is no blank */
 	struct json_feed feed;
 	bool whole; /* the value is complete, its newline not yet seen */

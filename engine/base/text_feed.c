@@ -329,6 +329,31 @@ feed_byte(struct feed *f, uint8_t c, unsigned depth_max)
 	}
 }
 
+/* A vector's numbers, each with the comma behind it: they lead from the state
+ * FEED_VALUE back to it.  What is not whole in this piece is left. */
+static size_t
+feed_numbers(const struct feed *f, const uint8_t *p, size_t n)
+{
+	const uint8_t *const end = p + n, *at = p, *done = p, *wrong;
+	struct decimal d;
+
+	if (f->state != FEED_VALUE || f->depth == 0 || feed_in_object(f))
+		return 0;
+	for (;;) {
+		while (at < end && is_blank(*at))
+			at++;
+		at = num_scan(at, end, &d, &wrong);
+		if (at == NULL)
+			break;
+		while (at < end && is_blank(*at))
+			at++;
+		if (at == end || *at != ',')
+			break;
+		done = ++at;
+	}
+	return (size_t)(done - p);
+}
+
 /* Bytes that change no state, in front of the next that may. */
 static size_t
 feed_run(const struct feed *f, const uint8_t *p, size_t n)
@@ -356,6 +381,7 @@ json_feed(struct json_feed *feed, const void *text, size_t n,
 	size_t i = 0, end = n;
 
 	while (i < n && f->state != FEED_WRONG) {
+		i += feed_numbers(f, p + i, n - i);
 		i += feed_run(f, p + i, n - i);
 		if (i == n)
 			break;

@@ -135,7 +135,6 @@ END
   done <<'END'
 []
 12
-{"query": [1, 2]}
 {"query": [1, 2, "x"]}
 {"query": [1, 2, NaN]}
 {"query": [1, 2, 3], "limit": -1}
@@ -146,7 +145,6 @@ END
 {"query": [1, 2, 3], "filter": {"must": [{"key": "n", "match": {"value": 1.5}}]}}
 {"query": [1, 2, 3], "filter": {"musst": []}}
 {"query": [1, 2, 3]} x
-{"searches": [{"query": [1, 2]}]}
 {"searches": 1}
 END
   last_error .path /collections/c/.search

@@ -53,7 +53,7 @@ scratch_remove() {
 daemon_pids() {
   local p
   for p in $(pgrep -x pointfs); do
-    tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null | grep -q " mount .*$S/" &&
+    { tr '\0' ' ' <"/proc/$p/cmdline" | grep -q " mount .*$S/"; } 2>/dev/null &&
       echo "$p"
   done
   return 0
