@@ -10,6 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
 #include "engine/base/err.h"
+#include "engine/base/text.h"
 #include "engine/json/json_config.h"
 
 #include <stdlib.h>
@@ -156,32 +157,6 @@ db_coll_remake(struct db *db, struct coll *c, struct err *err)
 
 /* --- names ------------------------------------------------------------------------ */
 
-/* Length of the UTF-8 sequence at s, 0: not UTF-8. */
-static size_t
-utf8_len(const unsigned char *s, size_t n)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t len = s[0] < 0x80   ? 1
-		     : s[0] < 0xc2 ? 0
-		     : s[0] < 0xe0 ? 2
-		     : s[0] < 0xf0 ? 3
-		     : s[0] < 0xf5 ? 4
-				   : 0;
-	uint32_t v;
-
-	if (len <= 1 || len > n)
-		return len > n ? 0 : len;
-	v = s[0] & (0x7f >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		v = v << 6 | (s[i] & 0x3f);
-	}
-	if (v < least[len] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
-		return 0;
-	return len;
-}
-
 int
 coll_name_check(const char *name, size_t n, struct err *err)
 {
@@ -194,21 +169,15 @@ coll_name_check(const char *name, size_t n, struct err *err)
 	if (n == 0 || s[0] == '.')
 		return err_set(err, ERR_NAME,
 			       "collection name is empty or starts with '.'");
-	for (size_t i = 0; i < n;) {
-		size_t len = utf8_len(s + i, n - i);
-
-		if (len == 0)
-			return err_set(err, ERR_NAME,
-				       "collection name: byte %zu is not UTF-8",
-				       i);
-		if (len == 1 && (s[i] < 0x20 || s[i] == 0x7f ||
-				 strchr("/<>:\"\\|?*", s[i]) != NULL))
+	if (!utf8_valid(name, n))
+		return err_set(err, ERR_NAME, "collection name is not UTF-8");
+	for (size_t i = 0; i < n; i++)
+		if (s[i] < 0x20 || s[i] == 0x7f ||
+		    strchr("/<>:\"\\|?*", s[i]) != NULL)
 			return err_set(err, ERR_NAME,
 				       "collection name: character 0x%02x at "
 				       "byte %zu is not allowed",
 				       s[i], i);
-		i += len;
-	}
 	return 0;
 }
 
@@ -311,6 +280,18 @@ name_known(struct db *db, const char *name, struct name_entry **ret,
 
 /* --- collections ---------------------------------------------------------------------- */
 
+static void
+coll_forget(struct db *db, struct coll *c)
+{
+	c->dropped = true;
+	rwlock_write(&db->names);
+	if (c->id < db->n_colls && db->colls[c->id] == c) {
+		db->colls[c->id] = NULL;
+		coll_close(c);
+	}
+	rwlock_unlock(&db->names);
+}
+
 static int
 create_locked(struct db *db, const char *name, uint32_t mode, uint32_t uid,
 	      uint32_t gid, struct err *err)
@@ -346,8 +327,11 @@ create_locked(struct db *db, const char *name, uint32_t mode, uint32_t uid,
 	rwlock_write(&db->names);
 	rc = names_add_coll(db, c, err);
 	rwlock_unlock(&db->names);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = change_commit(&ch, err);
+		if (rc < 0)
+			coll_forget(db, c);
+	}
 	change_done(&ch);
 	return rc;
 }
@@ -364,18 +348,6 @@ db_coll_create(struct db *db, const char *name, uint32_t mode, uint32_t uid,
 	rc = create_locked(db, name, mode, uid, gid, err);
 	mutex_unlock(&db->ddl);
 	return rc;
-}
-
-static void
-coll_forget(struct db *db, struct coll *c)
-{
-	c->dropped = true;
-	rwlock_write(&db->names);
-	if (c->id < db->n_colls && db->colls[c->id] == c) {
-		db->colls[c->id] = NULL;
-		coll_close(c);
-	}
-	rwlock_unlock(&db->names);
 }
 
 /* Drops the collection in the same record as the names that ch changes.  Its
@@ -632,12 +604,7 @@ entry_change(struct db *db, uint32_t id,
 	if (e == NULL) {
 		rc = err_set(err, ERR_NOT_FOUND, "no such collection");
 	} else {
-		char name[COLL_NAME_MAX + 1];
-
-		/* the table's own name is freed when it is set */
-		strncpy(name, e->name, sizeof name - 1);
-		name[sizeof name - 1] = '\0';
-		op = entry_op(e, name);
+		op = entry_op(e, e->name);
 		edit(&op, arg);
 		change_set(&ch, op);
 		rc = change_commit(&ch, err);

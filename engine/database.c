@@ -2,6 +2,7 @@
 #include "engine/collection_impl.h"
 
 #include "engine/base/check.h"
+#include "engine/base/clock.h"
 #include "engine/base/err.h"
 #include "engine/base/fault.h"
 #include "engine/base/file.h"
@@ -15,7 +16,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define LOCK_NAME "lock"
+#define LOCK_NAME    "lock"
+#define LOCK_WAIT_MS 1000u
+#define LOCK_STEP_MS 20u
 
 void
 db_settings_defaults(struct db_settings *ret)
@@ -41,7 +44,12 @@ lock_take(struct db *db, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	if (flock(db->lock_fd, how | LOCK_NB) == 0)
+	/* A killed daemon keeps its lock until its last write has returned. */
+	for (unsigned ms = 0; (rc = flock(db->lock_fd, how | LOCK_NB)) != 0 &&
+			      errno == EWOULDBLOCK && ms < LOCK_WAIT_MS;
+	     ms += LOCK_STEP_MS)
+		clock_sleep_ms(LOCK_STEP_MS);
+	if (rc == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
 		return err_set(err, ERR_LOCKED,

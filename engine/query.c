@@ -184,6 +184,8 @@ cands_order(struct search *s)
 {
 	uint32_t k = 0;
 
+	if (s->n == 0)
+		return;
 	qsort(s->cands, s->n, sizeof *s->cands, by_id_newest);
 	for (uint32_t i = 0; i < s->n; i++)
 		if (k == 0 || cand_id_cmp(&s->cands[k - 1], &s->cands[i]) != 0)

@@ -90,6 +90,12 @@ coll_open_node(struct req *r, uint32_t coll, struct coll **ret)
 	return rc == -ERR_NOT_FOUND ? req_stale(r) : rc;
 }
 
+static bool
+is_config(const struct name *nm)
+{
+	return nm->kind == NAME_CONTROL && nm->control == CONTROL_CONFIG;
+}
+
 static int
 coll_lookup(struct req *r, const struct node *dir, const char *name,
 	    struct entry *ret)
@@ -102,6 +108,9 @@ coll_lookup(struct req *r, const struct node *dir, const char *name,
 		return rc == -ERR_NAME_LONG
 			   ? rc
 			   : fail(r, ERR_NOT_FOUND, "no such file");
+	if (is_config(&nm) &&
+	    memo_config_gone(&r->fs->scratch, dir->coll, r->pid))
+		return fail(r, ERR_NOT_FOUND, "no such file");
 	if (nm.kind == NAME_CONTROL || nm.kind == NAME_NEAR)
 		return control_or_near_entry(r, dir->coll, &nm, ret);
 	rc = coll_open_node(r, dir->coll, &c);
@@ -285,6 +294,21 @@ create_new(struct req *r, struct coll *c, const char *name,
 	return rc;
 }
 
+/* .config.json after its removal: it was there all the time. */
+static int
+config_create(struct req *r, const struct node *dir, int flags,
+	      struct handle **ret_h, struct entry *ret)
+{
+	struct node n = {NODE_CONTROL, dir->coll, CONTROL_CONFIG};
+	int rc;
+
+	memo_set_config_gone(&r->fs->scratch, dir->coll, 0);
+	rc = control_entry(r, dir->coll, CONTROL_CONFIG, true, ret);
+	if (rc == 0 && ret_h)
+		rc = control_ops.open(r, &n, flags | O_TRUNC, ret_h);
+	return rc;
+}
+
 static int
 coll_create(struct req *r, const struct node *dir, const char *name,
 	    uint32_t mode, int flags, struct handle **ret_h, struct entry *ret)
@@ -295,6 +319,9 @@ coll_create(struct req *r, const struct node *dir, const char *name,
 
 	if (rc == 0)
 		rc = coll_name_parse(r, name, &nm);
+	if (rc == 0 && is_config(&nm) &&
+	    memo_config_gone(&r->fs->scratch, dir->coll, r->pid))
+		return config_create(r, dir, flags, ret_h, ret);
 	if (rc == 0)
 		rc = name_refuse(r, name, &nm);
 	if (rc == 0)
@@ -382,8 +409,10 @@ coll_unlink(struct req *r, const struct node *dir, const char *name)
 		rc = coll_name_parse(r, name, &nm);
 	if (rc)
 		return rc;
-	if (nm.kind == NAME_CONTROL && nm.control == CONTROL_CONFIG)
-		return 0; /* so that rm -r of a collection works */
+	if (is_config(&nm)) { /* so that rm -r of a collection works */
+		memo_set_config_gone(&r->fs->scratch, dir->coll, r->pid);
+		return 0;
+	}
 	if (nm.kind == NAME_CONTROL || nm.kind == NAME_NEAR)
 		return fail(r, ERR_PERM, "'%s' is the database's own", name);
 	rc = coll_open_node(r, dir->coll, &c);

@@ -698,6 +698,32 @@ memo_set_config_mtime(struct scratch_tree *t, uint32_t coll, int64_t ns)
 	mutex_unlock(&t->memo_lock);
 }
 
+#define CONFIG_GONE_NS (10 * 1000000000ll)
+
+void
+memo_set_config_gone(struct scratch_tree *t, uint32_t coll, pid_t pid)
+{
+	struct coll_memo *m;
+
+	mutex_lock(&t->memo_lock);
+	m = memo_make(t, coll);
+	if (m) {
+		m->config_gone_pid = pid;
+		m->config_gone_ns = clock_mono_ns() + CONFIG_GONE_NS;
+	}
+	mutex_unlock(&t->memo_lock);
+}
+
+bool
+memo_config_gone(struct scratch_tree *t, uint32_t coll, pid_t pid)
+{
+	struct coll_memo m;
+
+	memo_get(t, coll, &m);
+	return pid != 0 && m.config_gone_pid == pid &&
+	       clock_mono_ns() < m.config_gone_ns;
+}
+
 void
 memo_forget(struct scratch_tree *t, uint32_t coll)
 {

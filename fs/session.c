@@ -198,11 +198,20 @@ inval_entry(void *arg, uint64_t dir, const char *name)
 static int
 args_make(const struct serve_opts *o, struct fuse_args *ret)
 {
+	CLEAN(buf_done) struct buf name = {0};
+	char *opts = NULL;
 	int bad = fuse_opt_add_arg(ret, "pointfs");
 
-	/* Names here are fixed: a comma in one would break the option. */
-	bad |= fuse_opt_add_arg(
-	    ret, "-ofsname=pointfs,subtype=pointfs,default_permissions");
+	/* The source that mount(8) and `pointfs umount` see; a comma in it would
+	 * break the option. */
+	bad |= buf_printf(&name, "fsname=%s", o->data_path) != 0;
+	bad |= buf_put_u8(&name, 0) != 0;
+	bad |= name.failed ||
+	       fuse_opt_add_opt_escaped(&opts, (const char *)name.p);
+	bad |= fuse_opt_add_opt(&opts, "subtype=pointfs,default_permissions");
+	bad |= fuse_opt_add_arg(ret, "-o");
+	bad |= fuse_opt_add_arg(ret, opts);
+	free(opts);
 	if (o->allow_other)
 		bad |= fuse_opt_add_arg(ret, "-oallow_other");
 	if (o->fuse_opts && o->fuse_opts[0]) {

@@ -51,3 +51,11 @@ clock_print(int64_t wall_ns, char *ret)
 	n = strftime(ret, 40, "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(ret + n, 40 - n, ".%06dZ", (int)(ns / 1000));
 }
+
+void
+clock_sleep_ms(unsigned ms)
+{
+	const struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+}

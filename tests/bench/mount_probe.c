@@ -350,16 +350,30 @@ static const char *const words[] = {
     "garden", "engine", "letter", "island", "mirror", "thread", "candle",
     "forest", "bridge"};
 
+/* The fewest digits that read back as the same float32, as most programs
+ * print it; as_double: as those do that made a double of it before. */
+static void
+number_print(FILE *f, float x, bool as_double)
+{
+	char text[320];
+	int digits = as_double ? 15 : 6;
+
+	do
+		snprintf(text, sizeof text, "%.*g", digits, (double)x);
+	while (as_double ? strtod(text, NULL) != (double)x && ++digits <= 17
+			 : strtof(text, NULL) != x && ++digits <= 9);
+	fputs(text, f);
+}
+
 static void
 vector_print(FILE *f, uint64_t *state, long dim, bool as_double)
 {
-	float x;
 	long i;
 
 	for (i = 0; i < dim; i++) {
-		x = random_float(state);
-		fprintf(f, as_double ? "%s%.17g" : "%s%.9g", i ? ", " : "",
-			(double)x);
+		if (i)
+			fputs(", ", f);
+		number_print(f, random_float(state), as_double);
 	}
 }
 
