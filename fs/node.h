@@ -40,6 +40,7 @@ struct fs { /* one mount */
 	struct scratch_tree scratch;
 	struct handle_table handles;
 	struct alias_table aliases;
+	struct mutex renames; /* of names: in the database and in aliases */
 	struct asked_table asked;
 	struct errlog errors;
 	struct notify notify;

@@ -109,7 +109,7 @@ coll_lookup(struct req *r, const struct node *dir, const char *name,
 			   ? rc
 			   : fail(r, ERR_NOT_FOUND, "no such file");
 	if (is_config(&nm) &&
-	    memo_config_gone(&r->fs->scratch, dir->coll, r->pid))
+	    memo_config_hidden(&r->fs->scratch, dir->coll, r->pid))
 		return fail(r, ERR_NOT_FOUND, "no such file");
 	if (nm.kind == NAME_CONTROL || nm.kind == NAME_NEAR)
 		return control_or_near_entry(r, dir->coll, &nm, ret);
@@ -300,10 +300,8 @@ config_create(struct req *r, const struct node *dir, int flags,
 	      struct handle **ret_h, struct entry *ret)
 {
 	struct node n = {NODE_CONTROL, dir->coll, CONTROL_CONFIG};
-	int rc;
+	int rc = control_entry(r, dir->coll, CONTROL_CONFIG, true, ret);
 
-	memo_set_config_gone(&r->fs->scratch, dir->coll, 0);
-	rc = control_entry(r, dir->coll, CONTROL_CONFIG, true, ret);
 	if (rc == 0 && ret_h)
 		rc = control_ops.open(r, &n, flags | O_TRUNC, ret_h);
 	return rc;
@@ -320,7 +318,7 @@ coll_create(struct req *r, const struct node *dir, const char *name,
 	if (rc == 0)
 		rc = coll_name_parse(r, name, &nm);
 	if (rc == 0 && is_config(&nm) &&
-	    memo_config_gone(&r->fs->scratch, dir->coll, r->pid))
+	    memo_config_create(&r->fs->scratch, dir->coll, r->pid))
 		return config_create(r, dir, flags, ret_h, ret);
 	if (rc == 0)
 		rc = name_refuse(r, name, &nm);
@@ -410,7 +408,7 @@ coll_unlink(struct req *r, const struct node *dir, const char *name)
 	if (rc)
 		return rc;
 	if (is_config(&nm)) { /* so that rm -r of a collection works */
-		memo_set_config_gone(&r->fs->scratch, dir->coll, r->pid);
+		memo_hide_config(&r->fs->scratch, dir->coll, r->pid, false);
 		return 0;
 	}
 	if (nm.kind == NAME_CONTROL || nm.kind == NAME_NEAR)

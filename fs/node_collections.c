@@ -77,6 +77,14 @@ collections_attr(struct req *r, const struct node *n, struct entry *ret)
 	return static_ops.attr(r, n, ret);
 }
 
+static uint32_t
+entry_coll(const struct entry *e)
+{
+	struct node n = {0};
+
+	return node_parse(e->ino, &n) ? n.coll : 0;
+}
+
 static int
 collections_mkdir(struct req *r, const struct node *dir, const char *name,
 		  uint32_t mode, struct entry *ret)
@@ -89,7 +97,11 @@ collections_mkdir(struct req *r, const struct node *dir, const char *name,
 	if (rc)
 		return rc;
 	names_changed(r);
-	return collections_lookup(r, dir, name, ret);
+	rc = collections_lookup(r, dir, name, ret);
+	if (rc == 0)
+		memo_hide_config(&r->fs->scratch, entry_coll(ret), r->pid,
+				 true);
+	return rc;
 }
 
 static int
@@ -221,12 +233,14 @@ collections_rename(struct req *r, const char *from, const char *to,
 		rc = target_check(r, to, &old, &found);
 	if (rc)
 		return rc;
+	mutex_lock(&r->fs->renames);
 	rc = db_rename(r->fs->db, from, to, flags, &r->err);
-	if (rc)
-		return rc;
-	alias_move(&r->fs->aliases, from, to, exchange);
-	names_changed(r);
-	return 0;
+	if (rc == 0)
+		alias_move(&r->fs->aliases, from, to, exchange);
+	mutex_unlock(&r->fs->renames);
+	if (rc == 0)
+		names_changed(r);
+	return rc;
 }
 
 /* --- listing ----------------------------------------------------------------
@@ -300,16 +314,28 @@ const struct node_ops collections_ops = {
 /* --- aliases ----------------------------------------------------------------
  */
 
-static int
-alias_catalog(struct req *r, const struct node *n, struct catalog_entry *ret)
+static bool
+alias_look(struct req *r, const struct node *n, struct catalog_entry *ret)
 {
 	char name[COLL_NAME_MAX + 1];
 
-	if (!alias_find(&r->fs->aliases, n->no, name, sizeof name) ||
-	    db_catalog_find(r->fs->db, name, r->a, ret, NULL) ||
-	    ret->target == NULL)
-		return req_stale(r);
-	return 0;
+	return alias_find(&r->fs->aliases, n->no, name, sizeof name) &&
+	       db_catalog_find(r->fs->db, name, r->a, ret, NULL) == 0 &&
+	       ret->target != NULL;
+}
+
+/* A second look when no rename is between its two steps. */
+static int
+alias_catalog(struct req *r, const struct node *n, struct catalog_entry *ret)
+{
+	bool found = alias_look(r, n, ret);
+
+	if (!found) {
+		mutex_lock(&r->fs->renames);
+		found = alias_look(r, n, ret);
+		mutex_unlock(&r->fs->renames);
+	}
+	return found ? 0 : req_stale(r);
 }
 
 static int

@@ -6,6 +6,7 @@
 #include "fs/node_impl.h"
 
 #include "engine/base/check.h"
+#include "engine/base/text.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -45,34 +46,80 @@ text_read(struct req *r, struct handle *h, size_t n, off_t at,
 	return rc;
 }
 
+static bool
+is_blank(const void *p, size_t n)
+{
+	const char *c = p;
+
+	while (n > 0 && strchr(" \t\r\n", c[n - 1]) && c[n - 1])
+		n--;
+	return n == 0;
+}
+
+static bool
+is_whole(const struct buf *b)
+{
+	struct json_feed f = {0};
+
+	return json_feed(&f, b->p, b->n, JSON_DEPTH_MAX, NULL, NULL) ==
+	       JSON_WHOLE;
+}
+
+static int
+text_commit(struct req *r, struct text_handle *t)
+{
+	int rc = t->kind->commit(r, t->h.coll, t->in.p, t->in.n);
+
+	if (rc)
+		return rc;
+	t->dirty = false;
+	buf_clear(&t->text);
+	return t->kind->print(r, t->h.coll, t->no, &t->text);
+}
+
+/* A body that is whole counts at once, because shells look at what write() says
+ * and not at close(). */
+static int
+write_locked(struct req *r, struct text_handle *t, const void *p, size_t n,
+	     uint64_t at)
+{
+	size_t old;
+	int rc;
+
+	if (!t->dirty && t->in.n > 0 && is_blank(p, n))
+		return 0; /* the newline behind it */
+	if (!t->dirty)
+		buf_clear(&t->in);
+	old = t->in.n;
+	if (at > old || !t->dirty)
+		at = old; /* `echo >>` writes at the end of what it saw */
+	if (at + n > old && buf_put_zero(&t->in, at + n - old))
+		return fail(r, ERR_NO_MEMORY, "%zu bytes", n);
+	memcpy(t->in.p + at, p, n);
+	t->dirty = true;
+	if (!is_whole(&t->in))
+		return 0;
+	rc = text_commit(r, t);
+	if (rc)
+		t->in.n = old;
+	return rc;
+}
+
 /* What is written is a text of its own, whatever the file reads as. */
 static int
 text_write(struct req *r, struct handle *h, const void *p, size_t n, off_t at)
 {
 	struct text_handle *t = (struct text_handle *)h;
-	uint64_t end = (uint64_t)at + n;
-	int rc = 0;
+	int rc;
 
 	if (t->kind->commit == NULL)
 		return fail(r, ERR_PERM, "this file cannot be written");
-	if (end > BODY_MAX)
+	if ((uint64_t)at + n > BODY_MAX)
 		return fail(r, ERR_TOO_BIG, "at most %u bytes", BODY_MAX);
 	mutex_lock(&h->lock);
-	if (!t->dirty || (uint64_t)at > t->in.n) {
-		/* `echo >>` writes at the end of what it saw: a body too */
-		if (!t->dirty)
-			buf_clear(&t->in);
-		at = (off_t)t->in.n;
-		end = (uint64_t)at + n;
-	}
-	if (end > t->in.n)
-		rc = buf_put_zero(&t->in, end - t->in.n);
-	if (rc == 0) {
-		memcpy(t->in.p + at, p, n);
-		t->dirty = true;
-	}
+	rc = write_locked(r, t, p, n, (uint64_t)at);
 	mutex_unlock(&h->lock);
-	return rc ? fail(r, ERR_NO_MEMORY, "%zu bytes", n) : 0;
+	return rc;
 }
 
 static int
@@ -95,14 +142,8 @@ text_flush(struct req *r, struct handle *h)
 	int rc = 0;
 
 	mutex_lock(&h->lock);
-	if (t->dirty && t->in.n > 0) {
-		rc = t->kind->commit(r, h->coll, t->in.p, t->in.n);
-		if (rc == 0) {
-			t->dirty = false;
-			buf_clear(&t->text);
-			rc = t->kind->print(r, h->coll, t->no, &t->text);
-		}
-	}
+	if (t->dirty && t->in.n > 0)
+		rc = text_commit(r, t);
 	mutex_unlock(&h->lock);
 	return rc;
 }

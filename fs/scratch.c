@@ -701,7 +701,7 @@ memo_set_config_mtime(struct scratch_tree *t, uint32_t coll, int64_t ns)
 #define CONFIG_GONE_NS (10 * 1000000000ll)
 
 void
-memo_set_config_gone(struct scratch_tree *t, uint32_t coll, pid_t pid)
+memo_hide_config(struct scratch_tree *t, uint32_t coll, pid_t pid, bool once)
 {
 	struct coll_memo *m;
 
@@ -710,18 +710,48 @@ memo_set_config_gone(struct scratch_tree *t, uint32_t coll, pid_t pid)
 	if (m) {
 		m->config_gone_pid = pid;
 		m->config_gone_ns = clock_mono_ns() + CONFIG_GONE_NS;
+		m->config_gone_once = once;
+		m->config_create = false;
 	}
 	mutex_unlock(&t->memo_lock);
 }
 
-bool
-memo_config_gone(struct scratch_tree *t, uint32_t coll, pid_t pid)
+static bool
+config_gone(const struct coll_memo *m, pid_t pid)
 {
-	struct coll_memo m;
+	return m && pid != 0 && m->config_gone_pid == pid &&
+	       clock_mono_ns() < m->config_gone_ns;
+}
 
-	memo_get(t, coll, &m);
-	return pid != 0 && m.config_gone_pid == pid &&
-	       clock_mono_ns() < m.config_gone_ns;
+bool
+memo_config_hidden(struct scratch_tree *t, uint32_t coll, pid_t pid)
+{
+	struct coll_memo *m;
+	bool hidden;
+
+	mutex_lock(&t->memo_lock);
+	m = memo_find(t, coll);
+	hidden = config_gone(m, pid) &&
+		 !(m->config_gone_once && m->config_create);
+	if (hidden)
+		m->config_create = true;
+	mutex_unlock(&t->memo_lock);
+	return hidden;
+}
+
+bool
+memo_config_create(struct scratch_tree *t, uint32_t coll, pid_t pid)
+{
+	struct coll_memo *m;
+	bool create;
+
+	mutex_lock(&t->memo_lock);
+	m = memo_find(t, coll);
+	create = config_gone(m, pid) && m->config_create;
+	if (create)
+		m->config_gone_pid = 0;
+	mutex_unlock(&t->memo_lock);
+	return create;
 }
 
 void

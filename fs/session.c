@@ -322,6 +322,7 @@ fs_init(struct fs *fs, struct db *db, const struct serve_opts *o,
 	asked_init(&fs->asked);
 	errlog_init(&fs->errors);
 	mutex_init(&fs->note_lock, LOCK_LEAF);
+	mutex_init(&fs->renames, LOCK_FS_TREE);
 	return scratch_tree_init(
 	    &fs->scratch, db_tmp_fd(db),
 	    o->scratch_max_bytes ? o->scratch_max_bytes : 1ull << 30, err);
@@ -337,6 +338,7 @@ fs_done(struct fs *fs)
 	handle_table_done(&fs->handles);
 	buf_done(&fs->note);
 	mutex_done(&fs->note_lock);
+	mutex_done(&fs->renames);
 }
 
 int

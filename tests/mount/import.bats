@@ -12,9 +12,10 @@ setup() {
 }
 teardown() { scratch_remove; }
 
-# import_file FILE: through .import, the answer on stdout.
+# import_file FILE: through .import, the answer on stdout.  (The first cat says
+# at its close that something was refused.)
 import_file() {
-  t bash -c 'exec 9<>"$1" && cat "$2" >&9 && cat <&9' - "$P/.import" "$1"
+  t bash -c 'exec 9<>"$1" && { cat "$2" >&9 2>/dev/null || :; } && cat <&9' - "$P/.import" "$1"
 }
 
 lines() { # lines FROM TO
@@ -57,12 +58,21 @@ lines() { # lines FROM TO
   } >"$S/points"
   import_file "$S/points" >"$S/answer"
   count_is "$P" 8
+  equal '{"accepted":8,"refused":5}' "$(jq -c '.result | {accepted, refused}' "$S/answer")"
   for n in 4 5 7 11 12; do
     jq -e --argjson n $n '[.. | objects | select(.line? == $n)] | length == 1' "$S/answer"
   done
   equal 5 "$(jq '[.. | objects | select(has("line"))] | length' "$S/answer")"
   [ ! -e "$P/4.json" ]
   [ -e "$P/14.json" ]
+}
+
+@test "cp tells that lines were refused, and the others are points" {
+  { lines 1 20000; echo nonsense; lines 20002 20010; } >"$S/points"
+  before=$(errors_lines)
+  refused EINVAL cp "$S/points" "$P/.import"
+  count_is "$P" 20009
+  t tail -n +$((before + 1)) "$M/errors.jsonl" | grep -q 'line 20001'
 }
 
 @test "upsert bodies, of rows and of columns" {
