@@ -148,6 +148,7 @@ db_coll_remake(struct db *db, struct coll *c, struct err *err)
 	if (rc < 0)
 		return rc;
 	fresh->next_no = c->next_no;
+	fresh->saved = c->saved;
 	c->remade = true;
 	rwlock_write(&db->names);
 	rc = names_add_coll(db, fresh, err);
@@ -363,9 +364,16 @@ drop_with(struct change *ch, uint32_t id, struct err *err)
 	coll_lock_all(c);
 	if (coll_live(c) != 0)
 		rc = err_set(err, ERR_NOT_EMPTY, "collection has points");
+	for (uint32_t s = 0; rc == 0 && s < c->n_shards; s++)
+		if (c->shards[s].lost) /* nobody knows that it is empty */
+			rc = err_set(err, ERR_READ_ONLY,
+				     "collection is damaged: %s", c->error);
 	op_encode_coll(&ch->rec, OP_COLL_DROP, id, (struct slice){0}, false);
 	if (rc == 0)
 		rc = change_commit(ch, err);
+	/* its files go now, and no power cut may bring it back without them */
+	if (rc == 0)
+		rc = db_sync(ch->db, err);
 	if (rc == 0)
 		coll_forget(ch->db, c);
 	coll_unlock_all(c);

@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct checking {
@@ -29,45 +30,98 @@ say(struct checking *k, const char *fmt, ...)
 		k->report(k->arg, line);
 }
 
-static void
-check_shard(struct checking *k, const char *name, struct shard *s)
-{
-	for (uint32_t i = 0; i < s->n_segs; i++) {
-		struct seg_state *st = &s->segs[i];
-		struct err err = {0};
-		int rc = 0;
+struct checked { /* a segment of one moment */
+	struct seg *seg; /* NULL: it could not be opened */
+	struct seg_desc desc;
+};
 
-		if (st->seg == NULL) /* it says why when it is opened */
-			rc = seg_open(s->coll->dirfd, &st->desc,
-				      s->coll->distance, &st->seg, &err);
-		if (rc == 0)
-			rc = seg_verify(st->seg, k->deep, &err);
-		if (rc == 0)
-			continue;
-		k->n_damaged++;
-		say(k, "collections/%s (%08x), shard %u, segment %llu: %s",
-		    name, s->coll->id, s->nr,
-		    (unsigned long long)st->desc.id, err_text(&err));
+/* The list without what merges do to it meanwhile. */
+static int
+segs_take(struct shard *s, struct checked **ret, uint32_t *ret_n,
+	  struct err *err)
+{
+	struct checked *list;
+	uint32_t n = 0;
+	int rc = 0;
+
+	mutex_lock(&s->coll->manifest);
+	list = calloc((size_t)s->n_segs + 1, sizeof *list);
+	if (list == NULL)
+		rc = err_set(err, ERR_NO_MEMORY, "no memory to check");
+	for (; rc == 0 && n < s->n_segs; n++) {
+		list[n].seg = s->segs[n].seg;
+		rc = seg_desc_copy(&s->segs[n].desc, &list[n].desc, err);
+		if (rc < 0)
+			break;
+		if (list[n].seg != NULL)
+			seg_ref(list[n].seg);
 	}
+	mutex_unlock(&s->coll->manifest);
+	*ret = list;
+	*ret_n = n;
+	return rc;
 }
 
 static void
-check_coll(struct checking *k, const struct catalog_entry *e, struct coll *c)
+check_seg(struct checking *k, const char *name, struct shard *s,
+	  struct checked *ch)
+{
+	struct err err = {0};
+	int rc = 0;
+
+	if (ch->seg == NULL) /* it says why when it is opened */
+		rc = seg_open(s->coll->dirfd, &ch->desc, s->coll->distance,
+			      &ch->seg, &err);
+	if (rc == 0)
+		rc = seg_verify(ch->seg, k->deep, &err);
+	if (rc == 0)
+		return;
+	k->n_damaged++;
+	say(k, "collections/%s (%08x), shard %u, segment %llu: %s", name,
+	    s->coll->id, s->nr, (unsigned long long)ch->desc.id,
+	    err_text(&err));
+}
+
+static int
+check_shard(struct checking *k, const char *name, struct shard *s,
+	    struct err *err)
+{
+	struct checked *list;
+	uint32_t n;
+	int rc = segs_take(s, &list, &n, err);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (rc == 0)
+			check_seg(k, name, s, &list[i]);
+		seg_unref(list[i].seg);
+		seg_desc_done(&list[i].desc);
+	}
+	free(list);
+	return rc;
+}
+
+static int
+check_coll(struct checking *k, const struct catalog_entry *e, struct coll *c,
+	   struct err *err)
 {
 	struct coll_status st;
 	unsigned before = k->n_damaged;
+	int rc = 0;
 
 	if (c->unreadable) {
 		k->n_damaged++;
 		say(k, "collections/%s (%08x): %s", e->name, c->id, c->error);
-		return;
+		return 0;
 	}
-	for (uint32_t s = 0; s < c->n_shards; s++)
-		check_shard(k, e->name, &c->shards[s]);
+	for (uint32_t s = 0; rc == 0 && s < c->n_shards; s++)
+		rc = check_shard(k, e->name, &c->shards[s], err);
+	if (rc < 0)
+		return rc;
 	coll_status(c, &st);
 	say(k, "collections/%s: %llu points, %u segments, %s", e->name,
 	    (unsigned long long)st.points, st.segments,
 	    k->n_damaged == before ? "good" : "damaged");
+	return 0;
 }
 
 int
@@ -87,10 +141,9 @@ db_check(struct db *db, bool deep,
 
 		if (e[i].target != NULL)
 			continue;
-		rc = db_coll_open_id(db, e[i].id, &c, err);
-		if (rc < 0)
-			return rc;
-		check_coll(&k, &e[i], c);
+		if (db_coll_open_id(db, e[i].id, &c, NULL) < 0)
+			continue; /* removed meanwhile */
+		rc = check_coll(&k, &e[i], c, err);
 		coll_close(c);
 	}
 	if (rc < 0)

@@ -246,6 +246,12 @@ coll_note_error(struct coll *c, const char *text)
 	mutex_unlock(&c->job_lock);
 }
 
+int
+coll_readable(struct coll *c, struct err *err)
+{
+	return c->unreadable ? err_set(err, ERR_DAMAGED, "%s", c->error) : 0;
+}
+
 /* --- loading ---------------------------------------------------------------- */
 
 static uint64_t *
@@ -368,6 +374,7 @@ coll_load(struct coll *c, struct err *err)
 		rc = shard_load(&c->shards[s], &m.shards[s], err);
 	if (rc == 0) {
 		c->flushed = MAX(c->flushed, m.lsn);
+		c->saved = m.lsn;
 		c->next_no = MAX(c->next_no, m.next_no);
 	}
 	manifest_done(&m);

@@ -95,6 +95,7 @@ struct coll {
 	struct mutex sealing; /* before manifest: who freezes and seals */
 	struct mutex manifest;
 	lsn_t flushed;
+	_Atomic lsn_t saved; /* of a manifest that is on disk; 0: none */
 
 	/* ---- jobs ---- */
 	struct mutex job_lock; /* LEAF */
@@ -159,6 +160,7 @@ struct shard *coll_shard(struct coll *c, const struct id_key *id);
 int  coll_config_apply(struct coll *c, const char *text, size_t n, bool implied,
 		       struct err *err);
 void coll_note_error(struct coll *c, const char *text);
+int  coll_readable(struct coll *c, struct err *err); /* its manifest was */
 uint64_t coll_live(struct coll *c);
 void coll_see_no(struct coll *c, uint64_t no); /* next_no stays above it */
 int  coll_config_imply(struct coll *c, uint32_t size, struct err *err);
@@ -204,6 +206,8 @@ bool coll_tend_due(struct coll *c);
 int  coll_manifest_write(struct coll *c, lsn_t lsn, struct err *err);
 		/* manifest lock held; writes the shards' seg_states */
 void seg_state_done(struct seg_state *st);
+/* Removes the files that no seg_state names; manifest lock held. */
+void coll_list_unlink(struct coll *c, const struct pages_list *l);
 
 /* --- database_impl --------------------------------------------------------- */
 
@@ -235,6 +239,7 @@ struct db {
 	uint32_t n_colls;    /* length of colls */
 	uint32_t next_coll;
 	lsn_t catalog_lsn;   /* last change of names; under ddl */
+	lsn_t checkpoint;    /* in the catalog on disk; under ddl */
 
 	_Atomic uint64_t tended_bytes; /* of the log, when db_tend last ran */
 	struct job tend_job;

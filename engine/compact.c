@@ -166,6 +166,7 @@ struct merge {
 	struct seg_state st;
 	uint64_t *dead; /* of the new segment, as of the manifest */
 	struct view *view;
+	bool in_doubt;  /* the manifest on disk may name it */
 };
 
 static uint64_t *
@@ -461,8 +462,8 @@ coll_names_file(const struct coll *c, const struct pages_file *f)
 
 /* Files that the manifest does not name any more; what cannot be removed now is
  * swept at the next start. */
-static void
-list_unlink(struct coll *c, const struct pages_list *l)
+void
+coll_list_unlink(struct coll *c, const struct pages_list *l)
 {
 	for (uint32_t i = 0; i < l->n; i++) {
 		char name[PAGES_NAME_LEN + 1];
@@ -477,9 +478,9 @@ list_unlink(struct coll *c, const struct pages_list *l)
 static void
 desc_unlink(struct coll *c, const struct seg_desc *d)
 {
-	list_unlink(c, &d->data);
-	list_unlink(c, &d->graph);
-	list_unlink(c, &d->deleted);
+	coll_list_unlink(c, &d->data);
+	coll_list_unlink(c, &d->graph);
+	coll_list_unlink(c, &d->deleted);
 }
 
 static void
@@ -516,8 +517,10 @@ merge_install(struct merge *m, struct err *err)
 	rc = view_make(s, NULL, NULL, &m->view, err);
 	if (rc == 0 && fault_hit(FAULT_compact_before_manifest))
 		rc = err_set(err, ERR_IO, "fault before the manifest");
-	if (rc == 0)
+	if (rc == 0) {
 		rc = coll_manifest_write(m->c, m->c->flushed, err);
+		m->in_doubt = rc < 0;
+	}
 	if (rc < 0) {
 		s->segs = was;
 		s->n_segs = n_was;
@@ -545,7 +548,8 @@ merge_done(struct merge *m)
 		free(m->in[i].saved);
 		free(m->in[i].to);
 	}
-	if (m->st.seg != NULL || m->st.desc.data.n != 0) {
+	if (!m->in_doubt &&
+	    (m->st.seg != NULL || m->st.desc.data.n != 0)) {
 		/* not in place: its files are nobody's */
 		mutex_lock(&m->c->manifest);
 		desc_unlink(m->c, &m->st.desc);
@@ -630,7 +634,8 @@ graph_run(struct coll *c, struct shard *s, uint64_t id, struct seg *seg,
 	st = state_find(s, id);
 	if (st != NULL && st->desc.graph.n == 0)
 		rc = graph_install(c, s, st, &list, err);
-	list_unlink(c, &list);
+	if (rc == 0) /* else the manifest on disk may name it */
+		coll_list_unlink(c, &list);
 	mutex_unlock(&c->manifest);
 	pages_list_done(&list);
 	return rc;
@@ -667,9 +672,7 @@ tend_step(struct coll *c, struct err *err)
 void
 coll_tend_run(struct job *j)
 {
-	struct coll *c = (struct coll *)(void *)((char *)j -
-						 offsetof(struct coll,
-							  tend_job));
+	struct coll *c = CONTAINER_OF(j, struct coll, tend_job);
 	struct err err = {0};
 	int rc = c->dropped ? 0 : tend_step(c, &err);
 

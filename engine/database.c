@@ -307,24 +307,47 @@ colls_put(struct coll **all, uint32_t n)
 	free(all);
 }
 
-/* The last position that no memtable needs any more. */
+/* The last position that no memtable needs any more.  A collection is in the
+ * table before anything of it is in the log, so none is missed. */
 static lsn_t
-checkpoint_lsn(struct db *db, struct coll **all, uint32_t n)
+checkpoint_lsn(struct db *db)
 {
 	lsn_t at;
 
 	mutex_lock(&db->order);
 	at = wal_last(db->wal);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct gen *g = all[i]->frozen;
+	rwlock_read(&db->names);
+	for (uint32_t i = 0; i < db->n_colls; i++) {
+		const struct coll *c = db->colls[i];
+		const struct gen *g = c != NULL ? c->frozen : NULL;
 
-		if (g == NULL || g->first == 0)
-			g = all[i]->gen;
-		if (g->first != 0 && g->first <= at)
+		if (c != NULL && (g == NULL || g->first == 0))
+			g = c->gen;
+		if (g != NULL && g->first != 0 && g->first <= at)
 			at = g->first - 1;
 	}
+	rwlock_unlock(&db->names);
 	mutex_unlock(&db->order);
 	return at;
+}
+
+/* A change of a configuration is logged before it is set: those that have their
+ * position are set when this returns. */
+static int
+configs_settle(struct db *db, struct err *err)
+{
+	struct coll **all;
+	uint32_t n;
+	int rc = colls_all(db, &all, &n, err);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < n; i++) {
+		mutex_lock(&all[i]->config_lock);
+		mutex_unlock(&all[i]->config_lock);
+	}
+	colls_put(all, n);
+	return 0;
 }
 
 static int
@@ -347,7 +370,10 @@ catalog_collect(struct db *db, struct catalog *c, struct err *err)
 		if (text == NULL)
 			return err_set(err, ERR_NO_MEMORY, "no memory");
 		c->colls[c->n_colls++] = (struct catalog_coll){
-			co->id, co->implied, {text, strlen(text)}};
+			.id = co->id,
+			.implied = co->implied,
+			.flushed = co->saved,
+			.config = {text, strlen(text)}};
 	}
 	for (uint32_t i = 0; i < db->n_entries; i++) {
 		const struct name_entry *e = &db->entries[i];
@@ -369,19 +395,26 @@ catalog_collect(struct db *db, struct catalog *c, struct err *err)
 static int
 catalog_write(struct db *db, lsn_t checkpoint, struct err *err)
 {
-	struct catalog c = {.checkpoint = checkpoint};
+	struct catalog c = {0};
 	int rc;
 
 	/* With ddl held no change of names has a position and is not yet in
 	 * the table; configurations may be newer than lsn: replay sets them
 	 * again. */
 	mutex_lock(&db->ddl);
-	c.lsn = MAX(db->catalog_lsn, checkpoint);
+	/* never back: the log may be trimmed to where another one came */
+	c.checkpoint = MAX(db->checkpoint, checkpoint);
+	c.lsn = MAX(db->catalog_lsn, c.checkpoint);
 	rwlock_read(&db->names);
 	rc = catalog_collect(db, &c, err);
+	rwlock_unlock(&db->names);
+	/* it may not know more than a power cut leaves of the log */
+	if (rc == 0)
+		rc = wal_sync(db->wal, wal_last(db->wal), err);
 	if (rc == 0)
 		rc = catalog_save(db->dirfd, &c, err);
-	rwlock_unlock(&db->names);
+	if (rc == 0)
+		db->checkpoint = c.checkpoint;
 	mutex_unlock(&db->ddl);
 	c.n_entries = 0; /* their names are the table's */
 	catalog_done(&c);
@@ -391,16 +424,9 @@ catalog_write(struct db *db, lsn_t checkpoint, struct err *err)
 int
 db_checkpoint(struct db *db, struct err *err)
 {
-	struct coll **all;
-	uint32_t n;
-	lsn_t at;
-	int rc = colls_all(db, &all, &n, err);
+	lsn_t at = checkpoint_lsn(db);
+	int rc = configs_settle(db, err);
 
-	if (rc < 0)
-		return rc;
-	at = checkpoint_lsn(db, all, n);
-	colls_put(all, n);
-	rc = wal_sync(db->wal, at, err);
 	if (rc == 0)
 		rc = catalog_write(db, at, err);
 	if (rc == 0)
@@ -413,8 +439,7 @@ db_checkpoint(struct db *db, struct err *err)
 static void
 db_tend_run(struct job *j)
 {
-	struct db *db = (struct db *)(void *)((char *)j -
-					      offsetof(struct db, tend_job));
+	struct db *db = CONTAINER_OF(j, struct db, tend_job);
 	struct coll **all;
 	uint32_t n;
 	lsn_t half;
@@ -440,8 +465,7 @@ db_tend_run(struct job *j)
 static void
 db_tend_done(struct job *j)
 {
-	struct db *db = (struct db *)(void *)((char *)j -
-					      offsetof(struct db, tend_job));
+	struct db *db = CONTAINER_OF(j, struct db, tend_job);
 
 	db->tend_queued = false;
 }

@@ -216,6 +216,9 @@ dump_catalog(const struct buf *b, FILE *out, struct err *err)
 	for (uint32_t i = 0; i < c.n_colls; i++) {
 		fprintf(out, "  collection %08x%s ", c.colls[i].id,
 			c.colls[i].implied ? " (implied)" : "");
+		if (c.colls[i].flushed != 0)
+			fprintf(out, "saved up to %" PRIu64 " ",
+				c.colls[i].flushed);
 		print_slice(out, c.colls[i].config);
 		fputc('\n', out);
 	}

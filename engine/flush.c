@@ -382,9 +382,13 @@ sealings_publish(struct coll *c, struct sealing *z, lsn_t upto,
 	}
 	(void)fault_hit(FAULT_flush_after_manifest);
 	c->flushed = upto;
+	c->saved = upto;
 	for (uint32_t s = 0; s < c->n_shards; s++) {
 		sealing_install(&z[s]);
 		z[s].st = (struct seg_state){0}; /* the shard's now */
+		for (uint32_t i = 0; i < z[s].n_old; i++)
+			if (z[s].old[i].changed)
+				coll_list_unlink(c, &z[s].old[i].list);
 	}
 	return 0;
 }
@@ -489,9 +493,7 @@ coll_flush_now(struct coll *c, struct err *err)
 void
 coll_flush_run(struct job *j)
 {
-	struct coll *c = (struct coll *)(void *)((char *)j -
-						 offsetof(struct coll,
-							  flush_job));
+	struct coll *c = CONTAINER_OF(j, struct coll, flush_job);
 	struct err err = {0};
 	int rc = 0;
 
@@ -515,10 +517,8 @@ coll_job_done(struct job *j)
 	struct coll *c;
 	bool flush = j->prio == JOB_FLUSH;
 
-	c = flush ? (struct coll *)(void *)((char *)j -
-					    offsetof(struct coll, flush_job))
-		  : (struct coll *)(void *)((char *)j -
-					    offsetof(struct coll, tend_job));
+	c = flush ? CONTAINER_OF(j, struct coll, flush_job)
+		  : CONTAINER_OF(j, struct coll, tend_job);
 	mutex_lock(&c->job_lock);
 	if (flush)
 		c->flush_queued = false;

@@ -535,7 +535,9 @@ coll_search(struct coll *c, const struct query *q, struct arena *a,
 	count(COUNTER_searches, 1);
 	if (q->kind == QUERY_LIST)
 		return search_list(c, q, a, ret, err);
-	rc = search_prepare(&s, err);
+	rc = coll_readable(c, err);
+	if (rc == 0)
+		rc = search_prepare(&s, err);
 	if (rc < 0)
 		return rc;
 	views = arena_zalloc(a, c->n_shards * sizeof(struct view *));
@@ -793,8 +795,10 @@ coll_count(struct coll *c, const struct filter *f, uint64_t *ret,
 	struct place at;
 	struct id_key id;
 	uint64_t n = 0;
-	int rc;
+	int rc = coll_readable(c, err);
 
+	if (rc < 0)
+		return rc;
 	if (f == NULL) {
 		*ret = coll_live(c);
 		return 0;

@@ -180,9 +180,12 @@ list_add_view(struct coll_list *l, struct shard *s, struct err *err)
 int
 coll_list_open(struct coll *c, struct coll_list **ret, struct err *err)
 {
-	struct coll_list *l = calloc(1, sizeof *l);
-	int rc = 0;
+	struct coll_list *l;
+	int rc = coll_readable(c, err);
 
+	if (rc < 0)
+		return rc;
+	l = calloc(1, sizeof *l);
 	if (l != NULL)
 		l->views = calloc(c->n_shards, sizeof(struct view *));
 	if (l == NULL || l->views == NULL) {

@@ -21,33 +21,62 @@
 
 /* --- catalog and manifests -------------------------------------------------------- */
 
+/* The catalog knows of a manifest; without it the segments would be nobody's. */
+static int
+saved_check(const struct coll *c, const struct catalog_coll *cc,
+	    struct err *err)
+{
+	if (c->saved >= cc->flushed)
+		return 0;
+	return err_set(err, ERR_DAMAGED,
+		       "%s, and position %llu was saved",
+		       c->saved == 0 ? "it is missing" : "it is an older one",
+		       (unsigned long long)cc->flushed);
+}
+
+/* In the place of what could not be read: its name and number, no points, and
+ * nothing of it is touched. */
+static int
+coll_refuse(struct db *db, const struct catalog_coll *cc, const struct err *why,
+	    struct coll **ret, struct err *err)
+{
+	struct coll *c;
+	char text[400];
+	int rc = coll_new(db, cc->id, cc->config.p, cc->implied, 0, &c, err);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t s = 0; s < c->n_shards; s++)
+		c->shards[s].lost = true;
+	snprintf(text, sizeof text, "collections/%08x/manifest: %.350s", c->id,
+		 err_text(why));
+	coll_note_error(c, text);
+	c->unreadable = true;
+	c->saved = cc->flushed; /* the next catalog says so again */
+	*ret = c;
+	return 0;
+}
+
 /* A collection that cannot be read is kept out and named; the rest is served. */
 static int
-coll_restore(struct db *db, const struct catalog_coll *cc, lsn_t lsn,
-	     struct err *err)
+coll_restore(struct db *db, const struct catalog_coll *cc, struct err *err)
 {
 	struct err why = {0};
 	struct coll *c;
 	int rc = coll_new(db, cc->id, cc->config.p, cc->implied, 0, &c, err);
 
-	(void)lsn;
 	if (rc < 0)
 		return rc;
 	rc = coll_load(c, &why);
-	if (rc == -ERR_NO_MEMORY || rc == -ERR_NO_FILES) {
-		coll_close(c);
+	if (rc == 0)
+		rc = saved_check(c, cc, &why);
+	if (rc == 0)
+		return names_add_coll(db, c, err);
+	coll_close(c);
+	if (rc == -ERR_NO_MEMORY || rc == -ERR_NO_FILES)
 		return err_set(err, -rc, "%s", err_text(&why));
-	}
-	if (rc < 0) {
-		char text[400];
-
-		c->shards[0].lost = true;
-		snprintf(text, sizeof text, "manifest: %.350s",
-			 err_text(&why));
-		coll_note_error(c, text);
-		c->unreadable = true;
-	}
-	return names_add_coll(db, c, err);
+	rc = coll_refuse(db, cc, &why, &c, err);
+	return rc < 0 ? rc : names_add_coll(db, c, err);
 }
 
 static int
@@ -62,9 +91,10 @@ catalog_restore(struct db *db, lsn_t *ret_checkpoint, struct err *err)
 	if (rc < 0)
 		return err_in(err, rc, "catalog");
 	*ret_checkpoint = c.checkpoint;
+	db->checkpoint = c.checkpoint;
 	db->catalog_lsn = c.lsn;
 	for (uint32_t i = 0; rc == 0 && i < c.n_colls; i++)
-		rc = coll_restore(db, &c.colls[i], c.lsn, err);
+		rc = coll_restore(db, &c.colls[i], err);
 	for (uint32_t i = 0; rc == 0 && i < c.n_entries; i++)
 		rc = names_set(db, &c.entries[i], err);
 	db->next_coll = MAX(db->next_coll, c.next_coll);

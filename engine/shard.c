@@ -181,6 +181,8 @@ shard_find(struct shard *s, const struct id_key *id, struct place *ret,
 		*ret_view = v;
 	}
 	rwlock_unlock(&s->lock);
+	if (rc == -ERR_NOT_FOUND && s->coll->unreadable)
+		return coll_readable(s->coll, err);
 	if (rc == -ERR_NOT_FOUND && s->lost)
 		return err_set(err, ERR_DAMAGED,
 			       "point may be in a damaged segment of shard %u",

@@ -20,6 +20,8 @@ alias_table_done(struct alias_table *t)
 {
 	for (size_t i = 0; i < t->n; i++)
 		free(t->a[i].name);
+	for (size_t i = 0; i < ALIASES_REPLACED; i++)
+		free(t->replaced[i].name);
 	free(t->a);
 	mutex_done(&t->lock);
 }
@@ -67,18 +69,26 @@ alias_number(struct alias_table *t, const char *name)
 	return no;
 }
 
+static bool
+name_of(const struct alias *a, size_t n, uint64_t no, char *ret, size_t len)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (a[i].no == no && a[i].name) {
+			snprintf(ret, len, "%s", a[i].name);
+			return true;
+		}
+	}
+	return false;
+}
+
 bool
 alias_find(struct alias_table *t, uint64_t no, char *ret, size_t len)
 {
-	bool found = false;
+	bool found;
 
 	mutex_lock(&t->lock);
-	for (size_t i = 0; i < t->n && !found; i++) {
-		if (t->a[i].no == no) {
-			snprintf(ret, len, "%s", t->a[i].name);
-			found = true;
-		}
-	}
+	found = name_of(t->a, t->n, no, ret, len) ||
+		name_of(t->replaced, ALIASES_REPLACED, no, ret, len);
 	mutex_unlock(&t->lock);
 	return found;
 }
@@ -91,6 +101,17 @@ drop(struct alias_table *t, struct alias *a)
 	free(a->name);
 	memmove(a, a + 1, (t->n - i - 1) * sizeof(*a));
 	t->n--;
+}
+
+/* Renamed over. */
+static void
+replace(struct alias_table *t, struct alias *a)
+{
+	struct alias *r = &t->replaced[t->n_replaced++ % ALIASES_REPLACED];
+
+	free(r->name);
+	*r = (struct alias){strdup(a->name), a->no};
+	drop(t, a);
 }
 
 void
@@ -115,7 +136,7 @@ alias_move(struct alias_table *t, const char *from, const char *to,
 	mutex_lock(&t->lock);
 	b = by_name(t, to);
 	if (b && !exchange)
-		drop(t, b);
+		replace(t, b);
 	a = by_name(t, from);
 	name = a ? strdup(to) : NULL;
 	if (exchange && b && (!a || name)) {

@@ -21,11 +21,17 @@ struct alias {
 	uint64_t no;
 };
 
+#define ALIASES_REPLACED 64
+
 struct alias_table {
 	struct mutex lock;
 	struct alias *a; /* by rising number */
 	size_t n, cap;
 	uint64_t last;
+	/* Numbers that were renamed over, a ring: who looked one up before the
+	 * rename and follows it afterwards finds what has the name now. */
+	struct alias replaced[ALIASES_REPLACED];
+	size_t n_replaced; /* ever */
 };
 
 void alias_table_init(struct alias_table *t);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/handle.h"
 
+#include "engine/base/clock.h"
 #include "engine/database.h"
 
 #include <stdlib.h>
@@ -65,12 +66,40 @@ handle_table_done(struct handle_table *t)
 	mutex_done(&t->lock);
 }
 
+/* With the lock.  Nobody reads an old version of what was not stored yet. */
+static void
+heat(struct handle_table *t, const struct open_point *p)
+{
+	int64_t until = clock_mono_ns() + HOT_NS;
+
+	if (!p->writer || p->st.lsn == 0)
+		return;
+	t->hot[p->ino % HOT_POINTS] = (struct hot_point){p->ino, until};
+	t->hot_until_ns = until;
+}
+
+bool
+point_is_hot(struct handle_table *t, uint64_t ino)
+{
+	const struct hot_point *h = &t->hot[ino % HOT_POINTS];
+	int64_t now = clock_mono_ns();
+	bool hot;
+
+	if (now > t->hot_until_ns)
+		return false;
+	mutex_lock(&t->lock);
+	hot = h->ino == ino && now <= h->until_ns;
+	mutex_unlock(&t->lock);
+	return hot;
+}
+
 void
 open_point_add(struct handle_table *t, struct open_point *p)
 {
 	struct open_point **b = bucket(t, p->ino);
 
 	mutex_lock(&t->lock);
+	heat(t, p);
 	p->next = *b;
 	*b = p;
 	t->n++;
@@ -88,6 +117,7 @@ open_point_remove(struct handle_table *t, struct open_point *p)
 	if (*q) {
 		*q = p->next;
 		t->n--;
+		heat(t, p);
 	}
 	mutex_unlock(&t->lock);
 }
@@ -206,4 +236,33 @@ open_points_set_stale(struct handle_table *t, uint64_t ino)
 	}
 	mutex_unlock(&t->lock);
 	return any;
+}
+
+bool
+open_point_cut(struct handle_table *t, uint64_t ino, pid_t opener)
+{
+	struct open_point *p;
+
+	mutex_lock(&t->lock);
+	for (p = *bucket(t, ino); p; p = p->next)
+		if (p->ino == ino && p->writer && !p->used &&
+		    p->opener == opener)
+			break;
+	if (p)
+		p->cut = true;
+	mutex_unlock(&t->lock);
+	return p != NULL;
+}
+
+bool
+open_point_use(struct handle_table *t, struct open_point *p)
+{
+	bool cut;
+
+	mutex_lock(&t->lock);
+	p->used = true;
+	cut = p->cut;
+	p->cut = false;
+	mutex_unlock(&t->lock);
+	return cut;
 }

@@ -46,6 +46,7 @@ struct handle {
 	struct coll *coll; /* kept open; NULL: of no collection */
 	bool direct_io;
 	bool keep_cache;
+	bool no_flush; /* close() has nothing to tell or to refuse */
 };
 
 /* len: of the struct that starts with it; zeroed.  coll_take is given away. */
@@ -60,23 +61,38 @@ bool handle_is(const struct handle *h); /* it is one, and alive */
 struct open_point {
 	struct open_point *next;
 	uint64_t ino;
-	bool writer;          /* may write */
-	bool reads_own;       /* and read what it wrote */
+	bool writer;    /* may write */
+	bool reads_own; /* and read what it wrote */
+	pid_t opener;
 	struct point_stat st; /* of the version that was opened */
 	/* the table's lock */
 	bool stale; /* the point has a newer version */
 	bool dirty; /* has bytes that are not committed */
+	bool used;  /* something was done with it */
+	bool cut;   /* and before that comes an O_TRUNC */
 	bool has_mtime;
 	int64_t mtime_ns; /* has_mtime: set for the commit; else last write */
 	uint64_t size;
 };
 
 #define OPEN_POINT_BUCKETS 1024
+#define HOT_POINTS         1024
+#define HOT_NS             1000000000
+
+/* A point that was open for writing a moment ago.  Its readers go around the
+ * page cache: a writer would change the size that the kernel cuts their bytes
+ * at, between their opening and their reading. */
+struct hot_point {
+	uint64_t ino;
+	int64_t until_ns;
+};
 
 struct handle_table {
 	struct mutex lock;
 	struct open_point *b[OPEN_POINT_BUCKETS];
 	_Atomic unsigned n;
+	struct hot_point hot[HOT_POINTS]; /* by inode; the later one stays */
+	_Atomic int64_t hot_until_ns;     /* of all of them */
 };
 
 void handle_table_init(struct handle_table *t);
@@ -104,6 +120,12 @@ bool open_point_mtime(struct handle_table *t, struct open_point *p,
 		      int64_t *ret_ns);
 /* For the coming commit of all dirty ones; false: there is none. */
 bool open_points_set_mtime(struct handle_table *t, uint64_t ino, int64_t ns);
+/* The kernel tells of O_TRUNC by truncating the inode right behind the opening,
+ * from the same thread.  False: nobody has just opened it. */
+bool open_point_cut(struct handle_table *t, uint64_t ino, pid_t opener);
+/* Something is done with it.  True: it has to be cut first. */
+bool open_point_use(struct handle_table *t, struct open_point *p);
+bool point_is_hot(struct handle_table *t, uint64_t ino);
 bool open_points_set_stale(struct handle_table *t, uint64_t ino);
 
 #endif

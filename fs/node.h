@@ -31,7 +31,8 @@
 
 struct coll;
 
-#define LONG_S 3600.0 /* only this mount changes what it tells */
+#define LONG_S  3600.0 /* only this mount changes what it tells */
+#define SHORT_S 1.0    /* as long as a tool works on one file */
 
 struct fs { /* one mount */
 	struct db *db;

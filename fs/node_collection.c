@@ -282,6 +282,7 @@ create_new(struct req *r, struct coll *c, const char *name,
 	if (rc)
 		return rc;
 	scratch_entry(&o, s, ret);
+	ret->attr_s = SHORT_S; /* nobody has written to it yet */
 	coll_changed(r, coll_id(c));
 	if (ret_h) {
 		struct coll *own;

@@ -79,6 +79,8 @@ draft_attr(struct req *r, const struct owner *o, struct scratch *s,
 	if (s->state != SCRATCH_DRAFT)
 		return 0;
 	open_state(&r->fs->handles, ret->ino, &open);
+	if (!open.dirty)
+		ret->attr_s = SHORT_S;
 	if (open.dirty && open.own_size) {
 		entry_size(ret, open.size);
 		entry_times(ret, open.mtime_ns, open.mtime_ns);
@@ -208,6 +210,16 @@ path_truncate(struct req *r, const struct node *n, uint64_t size)
 	return rc;
 }
 
+/* An O_TRUNC: it is for the new handle, the point stays as it is. */
+static bool
+opening_cuts(struct req *r, const struct node *n, const struct set_attr *a,
+	     struct handle *h)
+{
+	return h == NULL && a->size == 0 &&
+	       open_point_cut(&r->fs->handles,
+			      node_ino(n->kind, n->coll, n->no), r->pid);
+}
+
 static int
 point_set_attr(struct req *r, const struct node *n, const struct set_attr *a,
 	       struct handle *h)
@@ -216,7 +228,7 @@ point_set_attr(struct req *r, const struct node *n, const struct set_attr *a,
 	struct set_attr rest = *a;
 	int rc = req_read_only(r);
 
-	if (rc == 0 && (a->which & SET_SIZE))
+	if (rc == 0 && (a->which & SET_SIZE) && !opening_cuts(r, n, a, h))
 		rc = h && h->ops->truncate ? h->ops->truncate(r, h, a->size)
 					   : path_truncate(r, n, a->size);
 	if (rc)
@@ -265,6 +277,7 @@ handle_make(struct req *r, struct coll *c_take, uint64_t no, int flags)
 	p->append = flags & O_APPEND;
 	p->open.ino = ino;
 	p->open.writer = may_write(flags);
+	p->open.opener = r->pid;
 	p->open.reads_own = (flags & O_ACCMODE) == O_RDWR;
 	if (may_write(flags) && (flags & O_TRUNC)) {
 		p->loaded = true;
@@ -283,9 +296,11 @@ caching_choose(struct req *r, struct point_handle *p, int flags)
 	if ((flags & O_ACCMODE) == O_WRONLY)
 		p->h.direct_io = true;
 	else if ((flags & O_ACCMODE) == O_RDONLY)
-		p->h.direct_io = open.writer || open.stale;
+		p->h.direct_io = open.writer || open.stale ||
+				 point_is_hot(&r->fs->handles, p->open.ino);
 	p->h.keep_cache = (flags & O_ACCMODE) == O_RDONLY && !open.any &&
 			  p->draft == NULL && !notify_pending(&r->fs->notify);
+	p->h.no_flush = !p->open.writer;
 	open_point_add(&r->fs->handles, &p->open);
 }
 
@@ -366,12 +381,23 @@ point_open(struct req *r, const struct node *n, int flags, struct handle **ret)
 /* --- bytes
  * ---------------------------------------------------------------------- */
 
+/* What comes first of all that a writer does. */
+static void
+use(struct req *r, struct point_handle *p)
+{
+	if (!p->open.writer || !open_point_use(&r->fs->handles, &p->open))
+		return;
+	buf_clear(&p->text);
+	p->loaded = p->feeding = true;
+}
+
 static int
 load(struct req *r, struct point_handle *p)
 {
 	struct point pt;
 	int rc = 0;
 
+	use(r, p);
 	if (p->loaded)
 		return 0;
 	if (p->pin) {
@@ -531,8 +557,11 @@ point_write(struct req *r, struct handle *h, const void *bytes, size_t n,
 static int
 resize(struct req *r, struct point_handle *p, uint64_t size)
 {
-	int rc = size > 0 ? load(r, p) : 0;
+	int rc = 0;
 
+	use(r, p);
+	if (size > 0)
+		rc = load(r, p);
 	if (rc == 0)
 		rc = limit_check(r, size);
 	if (rc || (p->loaded && size == p->text.n))

@@ -244,7 +244,6 @@ static_attr(struct req *r, const struct node *n, struct entry *ret)
 	if (rc == 0 && n->no == STATIC_COLLECTIONS) {
 		db_status(r->fs->db, &s);
 		ret->st.st_nlink = 2 + s.n_collections;
-		ret->attr_s = 0;
 	}
 	return rc;
 }

@@ -33,9 +33,8 @@ scratch_entry(const struct owner *o, struct scratch *s, struct entry *ret)
 	entry_times(ret, at.mtime_ns, at.ctime_ns);
 	ret->st.st_atim.tv_sec = at.atime_ns / 1000000000;
 	ret->st.st_atim.tv_nsec = at.atime_ns % 1000000000;
-	ret->attr_s = 0;
-	if (!draft)
-		ret->entry_s = 0;
+	/* A draft that somebody has written to is not what it will be. */
+	ret->attr_s = draft ? 0 : SHORT_S;
 }
 
 /* NULL: it is a scratch file. */
@@ -163,6 +162,7 @@ scratch_open(struct req *r, struct coll *coll_take, struct scratch *s,
 	mutex_unlock(&t->lock);
 	sh->s = s;
 	sh->append = flags & O_APPEND;
+	sh->h.no_flush = (flags & O_ACCMODE) == O_RDONLY;
 	*ret = &sh->h;
 	return 0;
 }

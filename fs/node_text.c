@@ -56,13 +56,13 @@ is_blank(const void *p, size_t n)
 	return n == 0;
 }
 
-static bool
-is_whole(const struct buf *b)
+/* JSON_WHOLE, JSON_MORE, or why it can never be JSON. */
+static int
+progress_of(const struct buf *b, struct err *err)
 {
 	struct json_feed f = {0};
 
-	return json_feed(&f, b->p, b->n, JSON_DEPTH_MAX, NULL, NULL) ==
-	       JSON_WHOLE;
+	return json_feed(&f, b->p, b->n, JSON_DEPTH_MAX, NULL, err);
 }
 
 static int
@@ -97,12 +97,12 @@ write_locked(struct req *r, struct text_handle *t, const void *p, size_t n,
 		return fail(r, ERR_NO_MEMORY, "%zu bytes", n);
 	memcpy(t->in.p + at, p, n);
 	t->dirty = true;
-	if (!is_whole(&t->in))
-		return 0;
-	rc = text_commit(r, t);
-	if (rc)
+	rc = progress_of(&t->in, &r->err);
+	if (rc == JSON_WHOLE)
+		rc = text_commit(r, t);
+	if (rc < 0)
 		t->in.n = old;
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 /* What is written is a text of its own, whatever the file reads as. */

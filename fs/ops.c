@@ -446,6 +446,7 @@ file_info(const struct handle *h, struct fuse_file_info *fi)
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->direct_io = h->direct_io;
 	fi->keep_cache = h->keep_cache;
+	fi->noflush = h->no_flush;
 }
 
 static void
@@ -696,12 +697,15 @@ static void
 op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
-	want(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS);
 	want(conn, FUSE_CAP_ASYNC_READ);
 	want(conn, FUSE_CAP_AUTO_INVAL_DATA);
 	want(conn, FUSE_CAP_READDIRPLUS);
 	want(conn, FUSE_CAP_READDIRPLUS_AUTO);
+	/* With an atomic O_TRUNC the kernel takes the file for empty at once,
+	 * and then those who read the old version find it empty.  Without, it
+	 * truncates the inode after the opening: see open_point_cut(). */
+	conn->want &= ~(unsigned)FUSE_CAP_ATOMIC_O_TRUNC;
 	/* Replies are small; splicing them costs more than copying.  Locks
 	 * are the kernel's own.  Set-id bits of scratch files are cleared by
 	 * the kernel. */

@@ -7,6 +7,8 @@
 #ifndef ENGINE_BASE_CHECK_H
 #define ENGINE_BASE_CHECK_H
 
+#include <stddef.h>
+
 _Noreturn void check_failed(const char *what, const char *file, int line);
 
 #define check(x)                                                               \
@@ -14,6 +16,9 @@ _Noreturn void check_failed(const char *what, const char *file, int line);
 		if (__builtin_expect(!(x), 0))                                 \
 			check_failed(#x, __FILE__, __LINE__);                  \
 	} while (0)
+
+#define CONTAINER_OF(p, type, member)                                          \
+	((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b)    ((a) < (b) ? (a) : (b))

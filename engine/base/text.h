@@ -107,7 +107,7 @@ int json_tok_i64(const struct json_tok *t, int64_t *ret, struct err *err);
 
 /* Many numbers fast: from w, which has just entered an array, reads numbers to
  * its end into out (room for max).  ERR_TYPE names the element that is none,
- * ERR_TOO_BIG when there are more than max.  *ret_at and *ret_end: the bytes
+ * ERR_DIM when there are more than max.  *ret_at and *ret_end: the bytes
  * from the first number's first to the last number's last. */
 int json_f32_array(struct json_walk *w, float *out, size_t max, size_t *ret_n,
 		   size_t *ret_at, size_t *ret_end, struct err *err);

@@ -435,7 +435,7 @@ json_f32_array(struct json_walk *w, float *out, size_t max, size_t *ret_n,
 	first = w->at;
 	for (p = w->p + first;; p = blanks_skip(p + 1, end)) {
 		if (n == max)
-			return err_set(err, ERR_TOO_BIG,
+			return err_set(err, ERR_DIM,
 				       "byte %zu: more than %zu numbers",
 				       (size_t)(p - w->p), max);
 		rc = element_read(w, &p, out + n, err);

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 /*
- * Both files: 8 bytes magic, u16 version, u16 zero, u32 crc32c of what follows,
- * u64 length of what follows.
+ * Both files: 8 bytes magic, u16 version, u16 zero, u32 crc32c of these four
+ * bytes and of what follows, u64 length of what follows that.
  */
 #define HEAD_LEN     24u
 #define FILE_VERSION 1
@@ -30,14 +30,20 @@ head_make(struct buf *b, const char *magic)
 	buf_put_zero(b, HEAD_LEN - 8);
 }
 
+static uint32_t
+head_sum(const uint8_t *p, size_t n)
+{
+	return crc32c(crc32c(0, p + 8, 4), p + 16, n - 16);
+}
+
 static void
 head_fill(struct buf *b)
 {
 	if (b->failed)
 		return;
 	set_u16(b->p + 8, FILE_VERSION);
-	set_u32(b->p + 12, crc32c(0, b->p + HEAD_LEN, b->n - HEAD_LEN));
 	set_u64(b->p + 16, b->n - HEAD_LEN);
+	set_u32(b->p + 12, head_sum(b->p, b->n));
 }
 
 static int
@@ -46,14 +52,14 @@ head_check(const uint8_t *p, size_t n, const char *magic, struct reader *ret,
 {
 	if (n < HEAD_LEN || memcmp(p, magic, 8) != 0)
 		return err_set(err, ERR_DAMAGED, "not a %.8s file", magic);
+	if (get_u32(p + 12) != head_sum(p, n))
+		return err_set(err, ERR_DAMAGED, "checksum differs");
 	if (get_u16(p + 8) != FILE_VERSION)
 		return err_set(err, ERR_VERSION,
 			       "format %u; this program knows up to %d",
 			       get_u16(p + 8), FILE_VERSION);
 	if (get_u64(p + 16) != n - HEAD_LEN)
 		return err_set(err, ERR_DAMAGED, "wrong length");
-	if (get_u32(p + 12) != crc32c(0, p + HEAD_LEN, n - HEAD_LEN))
-		return err_set(err, ERR_DAMAGED, "checksum differs");
 	*ret = (struct reader){.p = p + HEAD_LEN, .n = n - HEAD_LEN};
 	return 0;
 }
@@ -207,9 +213,11 @@ catalog_encode(const struct catalog *c, struct buf *b)
 	buf_put_varint(b, c->lsn);
 	buf_put_varint(b, c->next_coll);
 	buf_put_varint(b, c->n_colls);
-	for (uint32_t i = 0; i < c->n_colls; i++)
+	for (uint32_t i = 0; i < c->n_colls; i++) {
 		op_encode_coll(b, OP_COLL_CREATE, c->colls[i].id,
 			       c->colls[i].config, c->colls[i].implied);
+		buf_put_varint(b, c->colls[i].flushed);
+	}
 	buf_put_varint(b, c->n_entries);
 	for (uint32_t i = 0; i < c->n_entries; i++)
 		op_encode_entry(b, OP_ENTRY_SET, &c->entries[i]);
@@ -273,11 +281,14 @@ catalog_read(struct reader *r, struct catalog *c, struct err *err)
 		rc = read_op(r, OP_COLL_CREATE, &op, err);
 		if (rc < 0)
 			return rc;
-		*cc = (struct catalog_coll){op.coll, op.implied, op.config};
+		*cc = (struct catalog_coll){.id = op.coll,
+					    .implied = op.implied,
+					    .config = op.config};
 		rc = slice_own(&cc->config, err);
 		if (rc < 0)
 			return rc;
 		c->n_colls++;
+		cc->flushed = reader_varint(r);
 	}
 	n_entries = reader_varint(r);
 	if (r->failed || n_entries > ENTRIES_MAX || n_entries > r->n)

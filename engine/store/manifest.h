@@ -38,6 +38,7 @@ void manifest_done(struct manifest *m);
 struct catalog_coll {
 	uint32_t id;
 	bool implied;
+	lsn_t flushed; /* at least this has its manifest; 0: none is needed */
 	struct slice config; /* JSON text, malloc'd */
 };
 

@@ -25,6 +25,8 @@
 #define SPOOL_LEN     (1u << 20) /* kept in memory */
 #define COPY_LEN      (1u << 20)
 #define DOC_ZIP_LEVEL 3
+#define DOC_ZIP_QUICK (-5)
+#define DOC_LONG      1024u /* a document of which most reads unpack no other */
 
 struct spool {
 	int fd;      /* -1: all is in buf */
@@ -236,6 +238,17 @@ add_id(struct seg_builder *b, const struct id_key *id, struct err *err)
 
 /* --- documents ---------------------------------------------------------- */
 
+/* Short documents have most in common with each other, and are many: there
+ * every byte counts.  A long one is nearly alone in its block, and reading it
+ * is nearly all unpacking: a level without an entropy coder halves that. */
+static int
+zip_level(const struct seg_builder *b)
+{
+	uint32_t rows = MAX(b->n_rows - b->block_row, 1);
+
+	return b->block.n / rows >= DOC_LONG ? DOC_ZIP_QUICK : DOC_ZIP_LEVEL;
+}
+
 /* What saves less than a sixteenth is not worth unpacking. */
 static int
 block_pack(struct seg_builder *b, struct slice *ret, uint8_t *ret_packing,
@@ -244,7 +257,7 @@ block_pack(struct seg_builder *b, struct slice *ret, uint8_t *ret_packing,
 	int rc;
 
 	buf_clear(&b->packed);
-	rc = zip_pack(b->block.p, b->block.n, DOC_ZIP_LEVEL, &b->packed, err);
+	rc = zip_pack(b->block.p, b->block.n, zip_level(b), &b->packed, err);
 	if (rc != 0)
 		return rc;
 	if (b->packed.n < b->block.n - b->block.n / 16) {

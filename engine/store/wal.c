@@ -38,6 +38,9 @@ wal_fail(struct wal *w, const struct err *why)
 {
 	if (!w->failure.code)
 		w->failure = *why;
+	/* that code promises a caller that nothing was done */
+	if (w->failure.code == ERR_NO_SPACE)
+		w->failure.code = ERR_IO;
 }
 
 /* --- writing ------------------------------------------------------------- */

@@ -496,6 +496,8 @@ wal_trim(struct wal *w, lsn_t keep, struct err *err)
 			rc = err_set(err, ERR_IO, "fault wal_in_trim");
 		else
 			rc = file_unlink_at(w->dirfd, name, err);
+		if (rc == -ERR_NOT_FOUND)
+			rc = 0; /* removed before, but the sync failed */
 		/* one by one, so that no crash can leave a gap */
 		if (rc == 0)
 			rc = file_sync_full(w->dirfd, err);

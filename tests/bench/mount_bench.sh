@@ -219,10 +219,12 @@ list_tools() {
 }
 section_list() {
   local i before
+  pin=0 # the index is built by all processors
   ours_new interval
   "$probe" fvecs "$LIST" 4 >list.fvecs
   "$POINTFS" import ours/collections/big list.fvecs >/dev/null
   rm list.fvecs
+  until [ "$(ours_is .status big)" = green ]; do sleep 1; done
   for pin in $PINS; do
     for ((i = 0; i < PASSES; i++)); do
       null_up "n=$LIST,size=4096,to=60,eto=60,keep,noflush"
@@ -332,10 +334,11 @@ section_memory() {
   ours_new interval
   "$POINTFS" import ours/collections/m memory.fvecs >/dev/null
   rm memory.fvecs
-  single memory_after_import kB '' "$(rss_kb)" $((BULK / 2))
-  single heap_after_import kB '' "$(anon_kb)" $((BULK / 2))
+  until [ "$(ours_is .status m)" = green ]; do sleep 1; done
+  single memory_indexed kB '' "$(rss_kb)" $((BULK / 2))
+  single heap_indexed kB '' "$(anon_kb)" $((BULK / 2))
   ours_again interval
-  single heap_after_mount kB '' "$(anon_kb)" $((BULK / 2))
+  single heap_just_mounted kB '' "$(anon_kb)" $((BULK / 2))
   ours_down
 }
 
@@ -344,6 +347,7 @@ mkdir -p doc
 "$probe" docs doc 1 128 4096
 printf '%-30s %-6s %12s %12s %-8s %7s   %s\n' work cpu ours other unit ratio \
   goal
-for section in ${*:-small sync tree list ask import disk pause memory}; do
+[ $# -gt 0 ] || set -- small sync tree list ask import disk pause memory
+for section in "$@"; do
   "section_$section"
 done

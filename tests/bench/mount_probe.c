@@ -345,10 +345,10 @@ text_load(struct run *r, const char *path)
 
 /* --- what to store ------------------------------------------------------- */
 
-static const char *const words[] = {
-    "river", "stone", "glass", "winter", "harbour", "copper", "signal",
-    "garden", "engine", "letter", "island", "mirror", "thread", "candle",
-    "forest", "bridge"};
+static const char *const words[] = {"river",   "stone",  "glass",  "winter",
+				    "harbour", "copper", "signal", "garden",
+				    "engine",  "letter", "island", "mirror",
+				    "thread",  "candle", "forest", "bridge"};
 
 /* The fewest digits that read back as the same float32, as most programs
  * print it; as_double: as those do that made a double of it before. */
@@ -448,22 +448,25 @@ fvecs_make(long n, long dim)
 static int
 usage(void)
 {
-	fprintf(stderr, "usage: mount_probe stat|orc DIR PREFIX N\n"
-			"       mount_probe create DIR PREFIX N DOC THREADS\n"
-			"       mount_probe sleep DIR PREFIX N DOC MICROSECONDS\n"
-			"       mount_probe sync FILE N BYTES\n"
-			"       mount_probe ask FILE OPS THREADS BODY\n"
-			"       mount_probe docs DIR N DIM BYTES\n"
-			"       mount_probe lines N DIM f32|f64\n"
-			"       mount_probe fvecs N DIM\n");
+	fprintf(stderr,
+		"usage: mount_probe stat|orc DIR PREFIX N\n"
+		"       mount_probe create DIR PREFIX N DOC THREADS\n"
+		"       mount_probe sleep DIR PREFIX N DOC MICROSECONDS\n"
+		"       mount_probe sync FILE N BYTES\n"
+		"       mount_probe ask FILE OPS THREADS BODY\n"
+		"       mount_probe docs DIR N DIM BYTES\n"
+		"       mount_probe lines N DIM f32|f64\n"
+		"       mount_probe fvecs N DIM\n");
 	return 2;
 }
 
 static int
 directory_main(int argc, char **argv)
 {
-	struct run r = {.dir = argv[2], .prefix = argv[3],
-			.n = atol(argv[4]), .threads = 1};
+	struct run r = {.dir = argv[2],
+			.prefix = argv[3],
+			.n = atol(argv[4]),
+			.threads = 1};
 	void *(*loop)(void *) = create_loop;
 
 	if (argc == 5) {

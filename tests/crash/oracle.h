@@ -80,11 +80,14 @@ struct writer {
 enum outcome writer_step(struct writer *w);
 
 #define VERIFY_LIVE 1u /* no restart since: what is in flight is not there */
-#define VERIFY_LOST 2u /* reads may say so of what a damage took */
 
 /* Compares all of the database with the ledger, and settles what was in flight.
  * Dies on a difference. */
 void oracle_verify(struct oracle *o, struct db *db, unsigned flags);
+
+/* Whether it would be settled by the acknowledged state or by what is in
+ * flight. */
+bool oracle_matches(struct oracle *o, struct db *db);
 
 uint64_t rnd_next(uint64_t *state);
 uint32_t rnd_below(uint64_t *state, uint32_t n);

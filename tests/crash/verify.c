@@ -381,6 +381,26 @@ objs_compare(struct oracle *o, struct db *db, const struct found *f)
 	}
 }
 
+bool
+oracle_matches(struct oracle *o, struct db *db)
+{
+	struct found f = {.n = 0};
+	struct arena a = {0};
+	bool all = true;
+
+	found_read(o, db, &f, &a);
+	for (uint32_t w = 0; w < o->n_writers; w++) {
+		const struct ledger *l = &o->led[w];
+
+		all = all && (state_matches(db, ledger_now(l), &f, w) ||
+			      ((l->word & LEDGER_FLYING) != 0 &&
+			       state_matches(db, &l->st[1 - (l->word & 1)], &f,
+					     w)));
+	}
+	arena_done(&a);
+	return all;
+}
+
 static void
 report_bad(void *arg, const char *line)
 {

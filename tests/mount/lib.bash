@@ -53,7 +53,7 @@ scratch_remove() {
 daemon_pids() {
   local p
   for p in $(pgrep -x pointfs); do
-    { tr '\0' ' ' <"/proc/$p/cmdline" | grep -q " mount .*$S/"; } 2>/dev/null &&
+    { tr '\0' ' ' <"/proc/$p/cmdline" | grep -qE " (mount )?.*$S/.*$S/"; } 2>/dev/null &&
       echo "$p"
   done
   return 0

@@ -355,6 +355,81 @@ END
   equal "$B" "$(t cat "$P/1.json")"
 }
 
+@test "who reads while others overwrite sees one of the versions, whole" {
+  t python3 - "$P/1.json" <<'END'
+import os, sys, threading
+docs = [b'{"vector": [%d, %d, 1], "payload": {"pad": "%s"}}' % (k, k, b'x' * (k * 400)) for k in range(1, 5)]
+open(sys.argv[1], 'wb').write(docs[0])
+stop, wrong = threading.Event(), []
+
+def write(doc):
+    while not stop.is_set():
+        with open(sys.argv[1], 'wb') as f:
+            f.write(doc)
+
+def read():
+    for _ in range(4000):
+        fd = os.open(sys.argv[1], os.O_RDONLY)
+        got = os.read(fd, 100000)
+        os.close(fd)
+        if got not in docs:
+            wrong.append(got)
+
+writers = [threading.Thread(target=write, args=(d,)) for d in docs[1:3]]
+readers = [threading.Thread(target=read) for _ in range(2)]
+for t in writers + readers:
+    t.start()
+for t in readers:
+    t.join()
+stop.set()
+for t in writers:
+    t.join()
+sys.exit('%d wrong, the first has %d bytes' % (len(wrong), len(wrong[0])) if wrong else 0)
+END
+}
+
+@test "O_TRUNC, ftruncate and truncate mean what they mean elsewhere" {
+  t python3 - "$P/1.json" <<'END'
+import os, sys
+path = sys.argv[1]
+long = b'{"vector": [1, 2, 3], "payload": {"t": "' + b'x' * 500 + b'"}}'
+short = b'{"vector": [3, 2, 1]}'
+
+def store(doc, flags, cut=None):
+    fd = os.open(path, flags, 0o644)
+    if cut is not None:
+        os.ftruncate(fd, cut)
+    os.write(fd, doc)
+    os.close(fd)
+    return open(path, 'rb').read()
+
+W = os.O_WRONLY
+assert store(long, W | os.O_CREAT) == long
+assert store(short, W | os.O_TRUNC) == short
+assert store(long, W | os.O_TRUNC | os.O_CREAT) == long
+assert store(short, W, 0) == short
+assert store(long, os.O_RDWR | os.O_TRUNC) == long
+assert store(short, os.O_RDWR | os.O_TRUNC | os.O_APPEND) == short
+# Two openings of one thread: the cut is the second one's.
+first = os.open(path, W)
+second = os.open(path, W | os.O_TRUNC)
+os.write(second, long)
+os.close(second)
+assert open(path, 'rb').read() == long
+os.close(first)
+assert open(path, 'rb').read() == long
+# Cut to nothing and left so: no change; and to a whole document.
+os.close(os.open(path, W | os.O_TRUNC))
+os.truncate(path, 0)
+assert open(path, 'rb').read() == long and os.stat(path).st_size == len(long)
+assert store(b'', W | os.O_TRUNC) == long
+padded = short + b' ' * 50
+assert store(padded, W | os.O_TRUNC) == padded
+os.truncate(path, len(short))
+assert open(path, 'rb').read() == short and os.stat(path).st_size == len(short)
+END
+}
+
 @test "a refused close keeps the old point, and its bytes can be completed" {
   echo "$A" >"$P/1.json"
   t python3 - "$P/1.json" <<'END'

@@ -512,7 +512,7 @@ test_random_operations_equal_the_model(void **state)
 
 	(void)state;
 	for (uint64_t s = seed; s < seed + 3; s++) {
-		print_message("seed %llu\n", (unsigned long long)s);
+		print_message("# seed %llu\n", (unsigned long long)s);
 		run_model(1, s, steps);
 	}
 }

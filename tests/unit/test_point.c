@@ -416,7 +416,7 @@ test_depth_and_size_have_limits(void **state)
 		buf_puts(&b, ",0");
 	buf_puts(&b, "]}");
 	assert_int_equal(parse((char *)b.p, b.n, "1", false, &a, &p, &err),
-			 -ERR_TOO_BIG);
+			 -ERR_DIM);
 	assert_int_equal(json_point_parse("{}", (size_t)BODY_MAX + 1, NULL,
 					  false, &a, &p, &err),
 			 -ERR_TOO_BIG);

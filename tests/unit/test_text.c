@@ -599,7 +599,7 @@ test_wrong_elements_are_named(void **state)
 	    {"[true]", -ERR_TYPE, NULL},
 	    {"[[1]]", -ERR_TYPE, NULL},
 	    {"[1,{}]", -ERR_TYPE, NULL},
-	    {"[1,2,3,4,5]", -ERR_TOO_BIG, NULL},
+	    {"[1,2,3,4,5]", -ERR_DIM, NULL},
 	    {"[1e39]", -ERR_NUMBER, "byte 1: 1e39 is beyond float32"},
 	    {"[-1e999]", -ERR_NUMBER, NULL},
 	    {"[NaN]", -ERR_JSON, NULL},
