@@ -113,7 +113,7 @@ op_add(struct inode *dir, const char *name, struct inode *inode)
 	o = &disk.ops[disk.n_ops++];
 	*o = (struct dir_op){.dir = dir, .inode = inode};
 	check(strlen(name) < NAME_ROOM);
-	strcpy(o->name, name);
+	snprintf(o->name, sizeof o->name, "%s", name);
 	return o;
 }
 
@@ -242,7 +242,7 @@ entry_set(struct inode *dir, const char *name, struct inode *inode)
 		dir->entries = again(dir->entries,
 				     (dir->n_entries + 1) * sizeof *e);
 		e = &dir->entries[dir->n_entries++];
-		strcpy(e->name, name);
+		snprintf(e->name, sizeof e->name, "%s", name);
 	}
 	e->inode = inode;
 }
@@ -386,6 +386,7 @@ shadow_renameat(int od, const char *from, int nd, const char *to)
 
 	if (on) {
 		char path[PATH_MAX];
+		struct dir_op *o;
 		struct inode *i;
 		size_t n;
 
@@ -394,7 +395,8 @@ shadow_renameat(int od, const char *from, int nd, const char *to)
 		snprintf(path + n, sizeof path - n, "/%s", from);
 		i = inode_of_path(path);
 		(void)name_forget(nd, to);
-		strcpy(op_add(inode_of(nd), to, i)->from, from);
+		o = op_add(inode_of(nd), to, i);
+		snprintf(o->from, sizeof o->from, "%s", from);
 		rc = disk.system.renameat(od, from, nd, to);
 		check(rc == 0);
 	}
