@@ -70,8 +70,7 @@ check_seg(struct checking *k, const char *name, struct shard *s,
 	int rc = 0;
 
 	if (ch->seg == NULL) /* it says why when it is opened */
-		rc = seg_open(s->coll->dirfd, &ch->desc, s->coll->distance,
-			      &ch->seg, &err);
+		rc = seg_open(s->coll->dirfd, &ch->desc, 0, &ch->seg, &err);
 	if (rc == 0)
 		rc = seg_verify(ch->seg, k->deep, &err);
 	if (rc == 0)

@@ -284,8 +284,7 @@ seg_open_without_graph(struct shard *s, struct seg_state *st, struct err *err)
 	int rc;
 
 	st->desc.graph = (struct pages_list){0};
-	rc = seg_open(s->coll->dirfd, &st->desc, s->coll->distance,
-		      &st->seg, err);
+	rc = seg_open(s->coll->dirfd, &st->desc, 0, &st->seg, err);
 	if (rc < 0)
 		st->desc.graph = graph;
 	else
@@ -297,8 +296,7 @@ static int
 seg_load(struct shard *s, struct seg_state *st, struct err *err)
 {
 	struct err why = {0};
-	int rc = seg_open(s->coll->dirfd, &st->desc, s->coll->distance,
-			  &st->seg, &why);
+	int rc = seg_open(s->coll->dirfd, &st->desc, 0, &st->seg, &why);
 
 	if (rc == -ERR_DAMAGED && st->desc.graph.n != 0) {
 		note_segment(s, st, &why);
@@ -445,10 +443,6 @@ config_compare(struct coll *c, const struct coll_config *next,
 			       "vectors.size is %u and the collection has "
 			       "points",
 			       old->size);
-	if (next->distance != old->distance)
-		return err_set(err, ERR_NOT_YET,
-			       "changing vectors.distance while there are "
-			       "points is not supported yet");
 	return 0;
 }
 

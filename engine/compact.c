@@ -25,6 +25,19 @@
 #define SEGS_AT_REST  8u   /* more than this: the smallest are merged anyway */
 #define REWRITE_ROWS  1000u /* smaller segments are not rewritten for deletions */
 
+/* Jobs run while a configuration is set. */
+static struct coll_config
+config_now(struct coll *c)
+{
+	struct coll_config conf;
+
+	rwlock_read(&c->config_read);
+	conf = c->config;
+	rwlock_unlock(&c->config_read);
+	conf.extra = (struct slice){0}; /* not held */
+	return conf;
+}
+
 /* --- what to do ----------------------------------------------------------------- */
 
 struct pick { /* segments of one shard, by their numbers */
@@ -68,14 +81,28 @@ pick_run(struct seg_state **st, uint32_t n, uint32_t *ret_from)
 	return n > SEGS_AT_REST ? MERGE_MIN : 0;
 }
 
+/* Made for another configuration than the collection has now. */
 static bool
-wants_rewrite(const struct coll *c, const struct seg_state *st)
+is_outdated(struct coll *c, const struct seg_state *st)
 {
+	if (st->seg == NULL || st->desc.n_vecs == 0)
+		return false;
+	return st->seg->distance != (enum distance)c->distance ||
+	       (st->seg->graph.bytes != NULL &&
+		st->seg->graph.m != config_now(c).hnsw_m);
+}
+
+static bool
+wants_rewrite(struct coll *c, const struct seg_state *st)
+{
+	if (is_outdated(c, st))
+		return true;
 	if (st->desc.n_deleted == st->desc.n_rows)
 		return true;
 	return st->desc.n_rows >= REWRITE_ROWS &&
 	       (float)st->desc.n_deleted >
-		       c->config.deleted_threshold * (float)st->desc.n_rows;
+		       config_now(c).deleted_threshold *
+			       (float)st->desc.n_rows;
 }
 
 /* Manifest lock held. */
@@ -102,12 +129,12 @@ pick_in_shard(struct shard *s, struct pick *ret)
 }
 
 static bool
-wants_graph(const struct coll *c, const struct seg_state *st)
+wants_graph(struct coll *c, const struct seg_state *st)
 {
 	return st->seg != NULL && st->desc.graph.n == 0 &&
 	       st->desc.dim == c->size &&
 	       st->desc.vec_bytes >=
-		       (uint64_t)c->config.indexing_threshold_kb * 1024 &&
+		       (uint64_t)config_now(c).indexing_threshold_kb * 1024 &&
 	       st->desc.n_vecs > 1;
 }
 
@@ -287,7 +314,9 @@ static int
 merge_write(struct merge *m, struct err *err)
 {
 	struct seg_builder *b;
-	int rc = seg_create(m->c->dirfd, m->c->distance, m->c->size, &b, err);
+	int rc = seg_create(m->c->dirfd,
+			    m->c->distance ? m->c->distance : DISTANCE_COSINE,
+			    m->c->size, &b, err);
 
 	if (rc < 0)
 		return rc;
@@ -296,8 +325,7 @@ merge_write(struct merge *m, struct err *err)
 		rc = seg_finish(b, &m->st.desc, err);
 	seg_abort(b);
 	if (rc == 0 && m->n_rows != 0)
-		rc = seg_open(m->c->dirfd, &m->st.desc, m->c->distance,
-			      &m->st.seg, err);
+		rc = seg_open(m->c->dirfd, &m->st.desc, 0, &m->st.seg, err);
 	return rc;
 }
 
@@ -315,10 +343,11 @@ graph_write(struct coll *c, struct seg *s, struct pages_list *ret,
 {
 	CLEAN(buf_done) struct buf g = {0};
 	struct hnsw_watch w = {.stop = watch_stop, .arg = c};
-	struct hnsw_params p = {.m = c->config.hnsw_m,
-				.ef_construct = c->config.hnsw_ef_construct,
+	struct coll_config conf = config_now(c);
+	struct hnsw_params p = {.m = conf.hnsw_m,
+				.ef_construct = conf.hnsw_ef_construct,
 				.seed = 42};
-	int rc = hnsw_build(&s->vecs, c->distance, &p, c->db->set.workers, &w,
+	int rc = hnsw_build(&s->vecs, s->distance, &p, c->db->set.workers, &w,
 			    &g, err);
 
 	if (rc == 0)

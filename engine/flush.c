@@ -258,9 +258,7 @@ sealing_open(struct sealing *z, struct err *err)
 	if (z->n_rows == 0)
 		return 0;
 	z->st.desc.id = s->next_seg;
-	rc = seg_open(s->coll->dirfd, &z->st.desc,
-		      s->coll->distance ? s->coll->distance : DISTANCE_COSINE,
-		      &z->st.seg, err);
+	rc = seg_open(s->coll->dirfd, &z->st.desc, 0, &z->st.seg, err);
 	if (rc < 0)
 		return rc;
 	more = realloc(s->segs, (s->n_segs + 1) * sizeof *more);

@@ -199,14 +199,14 @@ cands_order(struct search *s)
 /* More rows at the worst distance than fit: the lowest ids count, wherever they
  * stand, so all of them are taken. */
 static int
-seg_ties(struct search *s, struct seg *seg, struct row_filter f, float dist,
-	 struct err *err)
+seg_ties(struct search *s, struct seg *seg, const struct vectors *vs,
+	 struct row_filter f, float dist, struct err *err)
 {
-	for (uint32_t v = 0; v < seg->vecs.n; v++) {
+	for (uint32_t v = 0; v < vs->n; v++) {
 		int rc;
 
 		if ((f.pass != NULL && !f.pass(f.arg, v)) ||
-		    query_vec_dist(&s->qv, &seg->vecs, v) != dist)
+		    query_vec_dist(&s->qv, vs, v) != dist)
 			continue;
 		rc = cand_add(s, dist,
 			      (struct place){.seg = seg,
@@ -219,8 +219,8 @@ seg_ties(struct search *s, struct seg *seg, struct row_filter f, float dist,
 }
 
 static int
-seg_take(struct search *s, struct seg *seg, struct row_filter f,
-	 struct topk *t, struct err *err)
+seg_take(struct search *s, struct seg *seg, const struct vectors *vs,
+	 struct row_filter f, struct topk *t, struct err *err)
 {
 	struct near *near;
 	uint32_t n = topk_sort(t, &near);
@@ -240,15 +240,36 @@ seg_take(struct search *s, struct seg *seg, struct row_filter f,
 			rc = cand_add(s, near[i].dist, at, err);
 	}
 	if (rc == 0 && tie)
-		rc = seg_ties(s, seg, f, near[n - 1].dist, err);
+		rc = seg_ties(s, seg, vs, f, near[n - 1].dist, err);
 	return rc;
+}
+
+/* A segment made before the distance became cosine has no lengths, until it is
+ * rewritten. */
+static int
+seg_vectors(struct search *s, const struct seg *seg, struct vectors *ret,
+	    struct err *err)
+{
+	float *norms;
+
+	*ret = seg->vecs;
+	if (s->qv.distance != DISTANCE_COSINE || ret->norms != NULL)
+		return 0;
+	norms = arena_vec(s->a, ret->n);
+	if (norms == NULL)
+		return no_memory(err);
+	for (uint32_t i = 0; i < ret->n; i++)
+		norms[i] = (float)vec_norm(ret->base + i * ret->stride,
+					   ret->dim);
+	ret->norms = norms;
+	return 0;
 }
 
 static bool
 use_graph(const struct search *s, const struct seg *seg, uint32_t passing)
 {
 	return seg->graph.bytes != NULL && !s->q->exact &&
-	       passing > seg->desc.n_rows / SCAN_SHARE_MAX;
+	       seg->distance == s->qv.distance && passing > seg->desc.n_rows / SCAN_SHARE_MAX;
 }
 
 static int
@@ -259,9 +280,12 @@ seg_search(struct search *s, struct seg *seg, struct err *err)
 	uint32_t passing = seg->desc.n_rows;
 	struct topk *t = topk_new(s->a, s->k + 1);
 	uint32_t ef = s->q->ef != 0 ? s->q->ef : HNSW_EF_DEFAULT;
+	struct vectors vs;
 	uint64_t *bits;
-	int rc;
+	int rc = seg_vectors(s, seg, &vs, err);
 
+	if (rc < 0)
+		return rc;
 	if (t == NULL)
 		return no_memory(err);
 	if (s->q->filter != NULL) {
@@ -276,14 +300,14 @@ seg_search(struct search *s, struct seg *seg, struct err *err)
 	if (passing == 0)
 		return 0;
 	if (!use_graph(s, seg, passing) ||
-	    !hnsw_search(&seg->graph, &seg->vecs, &s->qv, f,
+	    !hnsw_search(&seg->graph, &vs, &s->qv, f,
 			 MAX(ef, s->k + 1), s->a, t)) {
 		t = topk_new(s->a, s->k + 1);
 		if (t == NULL)
 			return no_memory(err);
-		flat_scan(&seg->vecs, &s->qv, f, 0, seg->vecs.n, t);
+		flat_scan(&vs, &s->qv, f, 0, vs.n, t);
 	}
-	return seg_take(s, seg, f, t, err);
+	return seg_take(s, seg, &vs, f, t, err);
 }
 
 /* --- one memtable -------------------------------------------------------------------- */
@@ -415,11 +439,11 @@ shard_search(struct search *s, struct shard *sh, struct view **ret_view,
 static bool
 threshold_passes(const struct search *s, float dist)
 {
-	float score = dist_score(s->c->distance, dist);
+	float score = dist_score(s->qv.distance, dist);
 
 	if (!s->q->has_threshold)
 		return true;
-	return dist_larger_is_better(s->c->distance)
+	return dist_larger_is_better(s->qv.distance)
 		       ? score > s->q->threshold
 		       : score < s->q->threshold;
 }
@@ -455,7 +479,7 @@ hits_fill(struct search *s, struct hits *ret, struct err *err)
 				&h.h[h.n].point, err);
 		if (rc < 0)
 			return rc;
-		h.h[h.n++].score = dist_score(s->c->distance, c->dist);
+		h.h[h.n++].score = dist_score(s->qv.distance, c->dist);
 	}
 	*ret = h;
 	return 0;

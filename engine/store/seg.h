@@ -69,6 +69,7 @@ int seg_write_graph(int dirfd, struct slice graph, struct pages_list *ret,
 
 struct seg {
 	struct seg_desc desc; /* a copy */
+	enum distance distance; /* that norms and graph were made for */
 	struct vectors vecs;  /* rows are vec_no */
 	struct hnsw graph;    /* graph.bytes NULL: none */
 	_Atomic uint64_t *dead; /* n_rows bits: deleted or overwritten */
@@ -77,7 +78,8 @@ struct seg {
 	struct seg_map *map;  /* seg_read.c's */
 };
 
-/* Loads the deletions that desc names into dead. */
+/* Loads the deletions that desc names into dead.  distance: what it must have
+ * been made for; 0: any. */
 int  seg_open(int dirfd, const struct seg_desc *d, enum distance distance,
 	      struct seg **ret, struct err *err);
 /* A second struct seg over the same mapping with a graph (desc.graph) added;

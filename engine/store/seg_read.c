@@ -189,7 +189,9 @@ dir_open(struct seg_map *m, const struct seg_desc *d, enum distance distance,
 	if (rc != 0)
 		return rc;
 	if (m->n_rows != d->n_rows || m->n_vecs != d->n_vecs ||
-	    m->dim != d->dim || (m->n_vecs > 0 && m->distance != distance))
+	    m->dim != d->dim || m->min_lsn != d->min_lsn ||
+	    m->max_lsn != d->max_lsn ||
+	    (distance != 0 && m->n_vecs > 0 && m->distance != distance))
 		return err_set(err, ERR_DAMAGED,
 			       "directory: of another segment");
 	return 0;
@@ -209,7 +211,7 @@ dead_open(struct seg_map *m, int dirfd, const struct seg_desc *d,
 		return 0;
 	rc = pages_open(dirfd, STREAM_DELETED, &d->deleted, &m->deleted, err);
 	if (rc == 0)
-		rc = pages_check(m->deleted, 0, m->deleted->len, err);
+		rc = pages_verify(m->deleted, true, err); /* lists look alike */
 	if (rc == 0)
 		rc = deleted_read(m->deleted, m->n_rows, (uint64_t *)m->dead,
 				  &n, err);
@@ -309,6 +311,7 @@ seg_make(int dirfd, const struct seg_desc *d, struct seg_map *m_take,
 	}
 	f->s.map = m_take;
 	f->s.refs = 1;
+	f->s.distance = m_take->distance;
 	f->s.dead = m_take->dead;
 	f->s.n_dead = m_take->n_dead;
 	vecs_init(&f->s);

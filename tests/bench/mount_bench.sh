@@ -284,7 +284,8 @@ section_import() {
   ours_new close
   import_rate import_mounted close ours/collections/m
   ours_down
-  rm -rf "$data"
+  ours_new close # an empty DATA
+  ours_down
   import_rate import_unmounted close "$data/m"
   rm lines.json
 }

@@ -26,8 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROUNDS_OF_ONE  30u /* then a new database */
-#define CHILD_SECONDS  120u
+#define ROUNDS_OF_ONE 30u /* then a new database */
+#define CHILD_SECONDS 120u
 
 enum ending { END_KILL, END_FAULT, END_FAIL, END_CLOSE, END_FLUSH };
 
@@ -52,7 +52,8 @@ struct crew { /* the threads of one child */
 	bool writable; /* errors were expected, and are no more */
 };
 
-/* --- the child --------------------------------------------------------------- */
+/* --- the child ---------------------------------------------------------------
+ */
 
 static struct db *
 child_open(const struct plan *p, const char *dir)
@@ -120,8 +121,7 @@ crew_work(struct crew *c, uint32_t target, uint64_t seed)
 					 .nr = i,
 					 .rnd = seed + i,
 					 .may_fail = c->may_fail};
-		check(pthread_create(&h[i].thread, NULL, hand_run, &h[i]) ==
-		      0);
+		check(pthread_create(&h[i].thread, NULL, hand_run, &h[i]) == 0);
 	}
 	for (uint32_t i = 0; i < c->o->n_writers; i++)
 		pthread_join(h[i].thread, NULL);
@@ -148,7 +148,8 @@ flush_works(struct crew *c)
 	ok(rc);
 	for (uint32_t obj = 0; obj < OBJ_FREE; obj++) {
 		struct coll *coll;
-		uint32_t id = c->o->led[0].st[c->o->led[0].word & 1].obj_id[obj];
+		uint32_t id =
+		    c->o->led[0].st[c->o->led[0].word & 1].obj_id[obj];
 
 		ok(db_coll_open_id(c->db, id, &coll, &err));
 		rc = coll_settle(coll, &err);
@@ -182,7 +183,8 @@ fault_set(const struct plan *p)
 
 	if (p->fault < 0)
 		return;
-	snprintf(text, sizeof text, "%s:%s:%u", fault_name((enum fault)p->fault),
+	snprintf(text, sizeof text, "%s:%s:%u",
+		 fault_name((enum fault)p->fault),
 		 p->how == END_FAIL ? "fail" : "kill", p->pass);
 	setenv("POINTFS_FAULT", text, 1);
 }
@@ -215,7 +217,8 @@ child_run(struct oracle *o, const struct plan *p, const char *dir, int pipe)
 	_exit(0);
 }
 
-/* --- the parent --------------------------------------------------------------- */
+/* --- the parent
+ * --------------------------------------------------------------- */
 
 struct tally {
 	uint32_t killed[FAULT_NR]; /* how often it died there */

@@ -68,7 +68,8 @@ world_open(struct db **ret, struct err *err)
 	return db_open(w.dir, &s, DB_CREATE, ret, err);
 }
 
-/* --- work --------------------------------------------------------------------- */
+/* --- work
+ * --------------------------------------------------------------------- */
 
 static void
 past_add(void)
@@ -134,7 +135,8 @@ work(struct db *db)
 	shadow_off();
 }
 
-/* --- after the cut ---------------------------------------------------------------- */
+/* --- after the cut
+ * ---------------------------------------------------------------- */
 
 /* Unsynced changes may be gone, the last ones first. */
 static void
@@ -185,7 +187,7 @@ static void
 one_cut(struct db **db, const struct file_hooks *system)
 {
 	shadow_cut_after(rnd_below(&w.rnd, 4) == 0 ? rnd_below(&w.rnd, 60)
-						    : rnd_below(&w.rnd, 1500));
+						   : rnd_below(&w.rnd, 1500));
 	work(*db);
 	db_close(*db);
 	*db = power_on(system);

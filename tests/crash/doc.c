@@ -95,7 +95,8 @@ key_of(const struct id_key *id, uint32_t *ret_writer, uint32_t *ret_key)
 	return false;
 }
 
-/* --- documents --------------------------------------------------------------- */
+/* --- documents ---------------------------------------------------------------
+ */
 
 bool
 doc_has_vector(uint32_t seq)
@@ -191,8 +192,8 @@ doc_check(const struct point *p, uint32_t writer)
 		die("torn document: %.*s\nwanted %.*s", (int)got.n,
 		    (char *)got.p, (int)want.n, (char *)want.p);
 	if (p->doc.size != got.n || p->mtime_ns != seq || p->uid != writer)
-		die("size %u of %zu, mtime %lld, uid %u of seq %u",
-		    p->doc.size, got.n, (long long)p->mtime_ns, p->uid, seq);
+		die("size %u of %zu, mtime %lld, uid %u of seq %u", p->doc.size,
+		    got.n, (long long)p->mtime_ns, p->uid, seq);
 	doc_vector(writer, seq, v);
 	if (p->dim != (doc_has_vector(seq) ? DIM : 0) ||
 	    (p->dim != 0 && memcmp(p->vec, v, sizeof v) != 0))

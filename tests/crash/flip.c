@@ -43,7 +43,8 @@ static struct state past[PAST_MAX];
 static uint32_t n_past;
 static char dir[100];
 
-/* --- trees of files --------------------------------------------------------- */
+/* --- trees of files ---------------------------------------------------------
+ */
 
 static struct tree *reading;
 static char read_root[200];
@@ -121,7 +122,8 @@ file_out(const char *path, const uint8_t *p, size_t n)
 	int fd;
 
 	snprintf(full, sizeof full, "%s/%s", dir, path);
-	for (char *s = strchr(full + 1, '/'); s != NULL; s = strchr(s + 1, '/')) {
+	for (char *s = strchr(full + 1, '/'); s != NULL;
+	     s = strchr(s + 1, '/')) {
 		*s = '\0';
 		(void)mkdir(full, 0700);
 		*s = '/';
@@ -140,7 +142,8 @@ tree_out(void)
 		file_out(good.f[i].path, good.f[i].p, good.f[i].n);
 }
 
-/* --- the child: reading all of it ----------------------------------------------- */
+/* --- the child: reading all of it
+ * ----------------------------------------------- */
 
 struct reading {
 	struct db *db;
@@ -359,7 +362,8 @@ child_serve(bool log)
 	_exit(r.complains ? 1 : 0);
 }
 
-/* --- the cases --------------------------------------------------------------------- */
+/* --- the cases
+ * --------------------------------------------------------------------- */
 
 static uint32_t n_cases, n_noticed;
 
@@ -407,8 +411,8 @@ is_page_file(const struct file *f)
 static void
 context(const struct file *f, const char *what, size_t at)
 {
-	snprintf(oracle_context, sizeof oracle_context, "%.120s: %s %zu", f->path,
-		 what, at);
+	snprintf(oracle_context, sizeof oracle_context, "%.120s: %s %zu",
+		 f->path, what, at);
 }
 
 /* One bit each, another with every byte. */
@@ -427,7 +431,7 @@ flips(const struct file *f, size_t stride, uint64_t *rnd)
 		char full[PATH_MAX];
 		int fd;
 
-		if (is_log(f) && used > 2000 && rnd_below(rnd, 4) != 0)
+		if (is_log(f) && used > 2000 && rnd_below(rnd, 12) != 0)
 			continue;
 		context(f, "flip at", at);
 		snprintf(full, sizeof full, "%s/%s", dir, f->path);
@@ -485,12 +489,14 @@ file_cases(const struct file *f, size_t stride, uint64_t *rnd)
 	replaced(f, NULL, "removed");
 	if (other != f && other->n != 0 &&
 	    (other->n != f->n || memcmp(other->p, f->p, f->n) != 0))
-		replaced(f, other, "another");
+		replaced(f, other,
+			 is_page_file(other) ? "another page file" : "another");
 	if (old != NULL && (old->n != f->n || memcmp(old->p, f->p, f->n) != 0))
 		replaced(f, old, "an older");
 }
 
-/* --- the database -------------------------------------------------------------------- */
+/* --- the database
+ * -------------------------------------------------------------------- */
 
 static void
 steps(struct writer *w, int n)

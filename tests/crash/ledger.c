@@ -97,7 +97,7 @@ setup_one(struct oracle *o, struct db *db, uint32_t obj)
 	coll_close(c);
 	ok(db_catalog_find(db, name_text(obj), &a, &e, &err));
 	s->name[obj] = (int32_t)obj;
-	s->obj_id[obj] = e.id;
+	s->obj_id[obj] = o->shared_id[obj] = e.id;
 	ledger_end(o, l, true);
 	arena_done(&a);
 }

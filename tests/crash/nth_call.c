@@ -32,7 +32,8 @@ static enum mode mode;
 static atomic_long calls_left; /* LONG_MAX: nothing fails */
 static atomic_bool hit, log_sync_failed;
 
-/* --- the calls ---------------------------------------------------------------- */
+/* --- the calls
+ * ---------------------------------------------------------------- */
 
 static bool
 in_log(int fd)
@@ -113,7 +114,8 @@ nth_fallocate(int fd, off_t len)
 	return fails(true) ? errno : system_hooks.fallocate(fd, len);
 }
 
-/* --- the script ---------------------------------------------------------------- */
+/* --- the script
+ * ---------------------------------------------------------------- */
 
 struct run {
 	struct oracle *o;
@@ -273,22 +275,23 @@ main(void)
 
 	system_hooks = file_hooks;
 	file_hooks = (struct file_hooks){
-		.pwrite = nth_pwrite,
-		.fdatasync = nth_fdatasync,
-		.fsync = nth_fsync,
-		.renameat = nth_renameat,
-		.unlinkat = nth_unlinkat,
-		.ftruncate = nth_ftruncate,
-		.fallocate = nth_fallocate,
+	    .pwrite = nth_pwrite,
+	    .fdatasync = nth_fdatasync,
+	    .fsync = nth_fsync,
+	    .renameat = nth_renameat,
+	    .unlinkat = nth_unlinkat,
+	    .ftruncate = nth_ftruncate,
+	    .fallocate = nth_fallocate,
 	};
 	for (mode = MODE_EIO; mode < MODE_NR; mode++) {
 		long n = (long)env_number("POINTFS_FIRST", 0);
 		bool came = true;
 
 		for (; came; n += stride) {
-			snprintf(oracle_context, sizeof oracle_context,
-				 "POINTFS_SEED=%llu, mode %d, POINTFS_FIRST=%ld",
-				 (unsigned long long)seed, (int)mode, n);
+			snprintf(
+			    oracle_context, sizeof oracle_context,
+			    "POINTFS_SEED=%llu, mode %d, POINTFS_FIRST=%ld",
+			    (unsigned long long)seed, (int)mode, n);
 			came = run_one(o, n, seed);
 		}
 		printf("# mode %d: %ld calls\n", (int)mode, n);

@@ -26,9 +26,9 @@
 #define WRITERS  4
 #define DIM      8
 
-#define NAME_NONE     (-1)
-#define NAME_ALIAS    100     /* + number of the name it leads to */
-#define OBJ_ID_OPEN   UINT32_MAX /* being made: its number is not known */
+#define NAME_NONE   (-1)
+#define NAME_ALIAS  100        /* + number of the name it leads to */
+#define OBJ_ID_OPEN UINT32_MAX /* being made: its number is not known */
 
 struct state {
 	uint32_t seq[OBJS][KEYS]; /* 0: no point */
@@ -48,8 +48,9 @@ struct ledger {
 
 struct oracle {
 	uint32_t n_writers;
-	_Atomic uint64_t acked;  /* changes */
-	_Atomic uint32_t opened; /* the child has opened and verified */
+	uint32_t shared_id[OBJ_FREE]; /* numbers of the shared objects */
+	_Atomic uint64_t acked;       /* changes */
+	_Atomic uint32_t opened;      /* the child has opened and verified */
 	struct ledger led[WRITERS];
 };
 
@@ -61,9 +62,9 @@ void oracle_reset(struct oracle *o);
 void oracle_setup(struct oracle *o, struct db *db);
 
 enum outcome {
-	OUT_OK,     /* acknowledged, or refused as it had to be */
-	OUT_FULL,   /* no space: nothing was done */
-	OUT_DOUBT   /* another error: done or not is for the next start to tell */
+	OUT_OK,   /* acknowledged, or refused as it had to be */
+	OUT_FULL, /* no space: nothing was done */
+	OUT_DOUBT /* another error: done or not is for the next start to tell */
 };
 
 struct writer {

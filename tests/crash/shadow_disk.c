@@ -42,7 +42,7 @@ struct inode {
 struct dir_op { /* a change of names that is not on the platter */
 	struct inode *dir;
 	char name[NAME_ROOM];
-	struct inode *inode; /* linked under the name, or NULL: unlinked */
+	struct inode *inode;  /* linked under the name, or NULL: unlinked */
 	char from[NAME_ROOM]; /* renamed: what it was called; or "" */
 	bool done;
 };
@@ -68,7 +68,8 @@ again(void *p, size_t n)
 	return p;
 }
 
-/* --- inodes ----------------------------------------------------------------- */
+/* --- inodes -----------------------------------------------------------------
+ */
 
 static struct inode *
 inode_new(ino_t ino, bool is_dir)
@@ -222,7 +223,8 @@ inode_sync(struct inode *i)
 	i->disk_len = i->cache_len;
 }
 
-/* --- names on the platter ------------------------------------------------------- */
+/* --- names on the platter
+ * ------------------------------------------------------- */
 
 static struct entry *
 entry_find(struct inode *dir, const char *name)
@@ -239,8 +241,8 @@ entry_set(struct inode *dir, const char *name, struct inode *inode)
 	struct entry *e = entry_find(dir, name);
 
 	if (e == NULL) {
-		dir->entries = again(dir->entries,
-				     (dir->n_entries + 1) * sizeof *e);
+		dir->entries =
+		    again(dir->entries, (dir->n_entries + 1) * sizeof *e);
 		e = &dir->entries[dir->n_entries++];
 		snprintf(e->name, sizeof e->name, "%s", name);
 	}
@@ -303,7 +305,8 @@ dir_sync(int fd, struct inode *dir)
 	ops_forget();
 }
 
-/* --- the hooks ---------------------------------------------------------------------- */
+/* --- the hooks
+ * ---------------------------------------------------------------------- */
 
 /* Takes the lock; false: the power is off.  *ret_now: since this call. */
 static bool
@@ -454,7 +457,9 @@ shadow_fallocate(int fd, off_t len)
 	return call_end(on, 0) == 0 ? 0 : EIO;
 }
 
-/* --- the cut ---------------------------------------------------------------------------- */
+/* --- the cut
+ * ----------------------------------------------------------------------------
+ */
 
 static void
 page_fate(struct inode *i, uint64_t p)
@@ -516,7 +521,7 @@ inode_out(struct inode *i, const char *path)
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		check(fd >= 0 &&
 		      pwrite(fd, i->disk, i->disk_len, 0) ==
-			      (ssize_t)i->disk_len &&
+			  (ssize_t)i->disk_len &&
 		      fstat(fd, &st) == 0);
 		close(fd);
 	}
@@ -574,7 +579,9 @@ shadow_restore(const char *root)
 	pthread_mutex_unlock(&disk.lock);
 }
 
-/* --- public --------------------------------------------------------------------------------- */
+/* --- public
+ * ---------------------------------------------------------------------------------
+ */
 
 void
 shadow_begin(const char *root, uint64_t seed)
@@ -588,13 +595,13 @@ shadow_begin(const char *root, uint64_t seed)
 	disk.off = false;
 	disk.system = file_hooks;
 	file_hooks = (struct file_hooks){
-		.pwrite = shadow_pwrite,
-		.fdatasync = shadow_sync,
-		.fsync = shadow_sync,
-		.renameat = shadow_renameat,
-		.unlinkat = shadow_unlinkat,
-		.ftruncate = shadow_ftruncate,
-		.fallocate = shadow_fallocate,
+	    .pwrite = shadow_pwrite,
+	    .fdatasync = shadow_sync,
+	    .fsync = shadow_sync,
+	    .renameat = shadow_renameat,
+	    .unlinkat = shadow_unlinkat,
+	    .ftruncate = shadow_ftruncate,
+	    .fallocate = shadow_fallocate,
 	};
 }
 

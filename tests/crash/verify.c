@@ -166,7 +166,8 @@ coll_compare(struct coll *c, uint32_t want[WRITERS][KEYS], uint32_t writer)
 	search_compare(c, want, writer, false);
 }
 
-/* --- the database as it is ------------------------------------------------------ */
+/* --- the database as it is
+ * ------------------------------------------------------ */
 
 /* What get and stat find of one key; 0: nothing. */
 static uint32_t
@@ -222,8 +223,8 @@ name_matches(const struct state *s, const struct found *f, uint32_t n)
 		return e->target != NULL &&
 		       strcmp(e->target,
 			      name_text((uint32_t)is - NAME_ALIAS)) == 0;
-	return e->target == NULL && (s->obj_id[is] == OBJ_ID_OPEN ||
-				     s->obj_id[is] == e->id);
+	return e->target == NULL &&
+	       (s->obj_id[is] == OBJ_ID_OPEN || s->obj_id[is] == e->id);
 }
 
 static bool
@@ -284,8 +285,8 @@ state_print(const char *what, uint32_t w, const struct state *s,
 			fprintf(stderr, "  name %s: %d (id %u) differs\n",
 				name_text(n), s->name[n],
 				s->name[n] >= 0 && s->name[n] < OBJS
-					? s->obj_id[s->name[n]]
-					: 0);
+				    ? s->obj_id[s->name[n]]
+				    : 0);
 }
 
 /* The number of an object in this world; writer 0's change in flight may have
@@ -297,13 +298,12 @@ obj_number(const struct oracle *o, const struct found *f, uint32_t obj)
 	const struct state *next = &l->st[1 - (l->word & 1)];
 	uint32_t id = ledger_now(l)->obj_id[obj];
 
-	if (id != 0 || (l->word & LEDGER_FLYING) == 0 ||
-	    next->obj_id[obj] == 0)
+	if (id != 0 || (l->word & LEDGER_FLYING) == 0 || next->obj_id[obj] == 0)
 		return id;
 	for (uint32_t n = 0; n < NAMES; n++)
 		if (next->name[n] == (int32_t)obj) {
 			const struct catalog_entry *e =
-				entry_find(f, name_text(n));
+			    entry_find(f, name_text(n));
 
 			return e != NULL && e->target == NULL ? e->id : 0;
 		}
@@ -392,10 +392,10 @@ oracle_matches(struct oracle *o, struct db *db)
 	for (uint32_t w = 0; w < o->n_writers; w++) {
 		const struct ledger *l = &o->led[w];
 
-		all = all && (state_matches(db, ledger_now(l), &f, w) ||
-			      ((l->word & LEDGER_FLYING) != 0 &&
-			       state_matches(db, &l->st[1 - (l->word & 1)], &f,
-					     w)));
+		all = all &&
+		      (state_matches(db, ledger_now(l), &f, w) ||
+		       ((l->word & LEDGER_FLYING) != 0 &&
+			state_matches(db, &l->st[1 - (l->word & 1)], &f, w)));
 	}
 	arena_done(&a);
 	return all;

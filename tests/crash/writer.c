@@ -67,6 +67,8 @@ rnd_obj(struct writer *w)
 static uint32_t
 obj_id(struct writer *w, uint32_t obj)
 {
+	if (obj < OBJ_FREE)
+		return w->o->shared_id[obj];
 	return ledger_now(&w->o->led[0])->obj_id[obj];
 }
 
@@ -77,13 +79,14 @@ obj_open(struct writer *w, uint32_t obj)
 	struct coll *c;
 	struct err err = {0};
 
-	if (w->nr == 0 && obj_id(w, obj) == 0)
+	if (obj_id(w, obj) == 0)
 		return NULL;
 	ok(db_coll_open_id(w->db, obj_id(w, obj), &c, &err));
 	return c;
 }
 
-/* --- points ---------------------------------------------------------------- */
+/* --- points ----------------------------------------------------------------
+ */
 
 static enum outcome
 step_put(struct writer *w, uint32_t obj, struct coll *c)
@@ -150,8 +153,7 @@ static enum outcome
 step_move(struct writer *w, uint32_t obj, struct coll *c)
 {
 	uint32_t obj2 = rnd_obj(w), k = rnd_below(&w->rnd, KEYS);
-	uint32_t k2 = rnd_below(&w->rnd, 3) != 0 ? k
-						  : rnd_below(&w->rnd, KEYS);
+	uint32_t k2 = rnd_below(&w->rnd, 3) != 0 ? k : rnd_below(&w->rnd, KEYS);
 	struct id_key id = key_id(w->nr, k), id2 = key_id(w->nr, k2);
 	bool keep = rnd_below(&w->rnd, 2) != 0;
 	struct coll *to = obj_open(w, obj2);
@@ -188,8 +190,8 @@ step_exchange(struct writer *w, uint32_t obj, struct coll *c)
 	struct err err = {0};
 	enum outcome out = OUT_OK;
 	int want = ch.now->seq[obj][k] != 0 && ch.now->seq[obj2][k2] != 0
-			   ? 0
-			   : -ERR_NOT_FOUND;
+		       ? 0
+		       : -ERR_NOT_FOUND;
 
 	if (to == NULL || (obj == obj2 && k == k2)) {
 		coll_close(to);
@@ -198,8 +200,8 @@ step_exchange(struct writer *w, uint32_t obj, struct coll *c)
 	ch.next->seq[obj2][k2] = ch.now->seq[obj][k];
 	ch.next->seq[obj][k] = ch.now->seq[obj2][k2];
 	change_fly(&ch, want);
-	out = change_end(&ch, coll_exchange(c, &id, to, &id2, &err),
-			 want, &err);
+	out =
+	    change_end(&ch, coll_exchange(c, &id, to, &id2, &err), want, &err);
 	coll_close(to);
 	return out;
 }
@@ -221,7 +223,8 @@ step_look(struct writer *w, uint32_t obj, struct coll *c)
 	return OUT_OK;
 }
 
-/* --- names --------------------------------------------------------------------- */
+/* --- names
+ * --------------------------------------------------------------------- */
 
 static bool
 obj_empty(const struct state *s, int32_t obj)
@@ -301,17 +304,16 @@ step_alias(struct writer *w, uint32_t n)
 	if (is >= NAME_ALIAS) {
 		ch.next->name[n] = NAME_NONE;
 		change_fly(&ch, 0);
-		return change_end(&ch,
-				  db_alias_remove(w->db, name_text(n), &err), 0,
-				  &err);
+		return change_end(
+		    &ch, db_alias_remove(w->db, name_text(n), &err), 0, &err);
 	}
 	want = is == NAME_NONE ? 0 : -ERR_EXISTS;
 	ch.next->name[n] = NAME_ALIAS + (int32_t)to;
 	change_fly(&ch, want);
-	return change_end(&ch,
-			  db_alias_create(w->db, name_text(n), name_text(to), 1,
-					  1, &err),
-			  want, &err);
+	return change_end(
+	    &ch,
+	    db_alias_create(w->db, name_text(n), name_text(to), 1, 1, &err),
+	    want, &err);
 }
 
 static int
@@ -359,10 +361,9 @@ step_rename(struct writer *w, uint32_t n)
 		return OUT_OK;
 	want = rename_model(ch.now, ch.next, n, to, flags);
 	change_fly(&ch, want);
-	return change_end(&ch,
-			  db_rename(w->db, name_text(n), name_text(to), flags,
-				    &err),
-			  want, &err);
+	return change_end(
+	    &ch, db_rename(w->db, name_text(n), name_text(to), flags, &err),
+	    want, &err);
 }
 
 static enum outcome

@@ -525,6 +525,94 @@ test_random_operations_equal_the_model_with_three_shards(void **state)
 		  (int)env_number("POINTFS_STEPS", 3000));
 }
 
+static double
+euclid(const float *x, const float *y)
+{
+	double sum = 0;
+
+	for (int d = 0; d < DIM; d++)
+		sum += ((double)x[d] - (double)y[d]) *
+		       ((double)x[d] - (double)y[d]);
+	return sqrt(sum);
+}
+
+static void
+compare_euclid(struct world *w)
+{
+	static const float v[DIM] = {1, -2, 3, -4, 5, -6, 7, -8};
+	struct query q = {
+		.kind = QUERY_VECTOR, .vec = v, .dim = DIM, .limit = 10};
+	struct arena a = {0};
+	struct err err = {0};
+	struct hits h;
+
+	ok(coll_search(w->c, &q, &a, &h, &err));
+	assert_int_equal(h.n, 10);
+	for (uint32_t k = 0; k < h.n; k++) {
+		int i = index_of(&h.h[k].point.id), nearer = 0;
+		double d;
+
+		assert_true(i >= 0 && w->m[i].there);
+		d = euclid(v, w->m[i].vec);
+		assert_true(fabs(d - (double)h.h[k].score) < 1e-3);
+		for (int j = 0; j < IDS; j++)
+			nearer += w->m[j].there &&
+				  euclid(v, w->m[j].vec) < d - 1e-4;
+		assert_true(nearer <= (int)k);
+	}
+	arena_done(&a);
+}
+
+static void
+set_distance(struct world *w, const char *distance)
+{
+	struct err err = {0};
+	char conf[100];
+
+	snprintf(conf, sizeof conf,
+		 "{\"vectors\": {\"size\": %d, \"distance\": \"%s\"}}", DIM,
+		 distance);
+	ok(coll_set_config(w->c, conf, strlen(conf), &err));
+}
+
+/* Answers are right at once; segments and graphs follow. */
+static void
+test_another_distance_counts_at_once_and_reindexes(void **state)
+{
+	static const char conf[] = "{\"optimizers_config\": "
+				   "{\"indexing_threshold\": 1}}";
+	struct world *w = calloc(1, sizeof *w);
+	struct err err = {0};
+
+	(void)state;
+	w->rnd = 77;
+	snprintf(w->dir, sizeof w->dir, "/tmp/pointfs-model-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	world_open(w);
+	ok(db_coll_create(w->db, "c", 0755, 0, 0, &err));
+	ok(db_coll_open(w->db, "c", &w->c, &err));
+	ok(coll_set_config(w->c, conf, sizeof conf - 1, &err));
+	for (int i = 0; i < 60; i++)
+		step_put_many(w);
+	ok(coll_settle(w->c, &err));
+	compare_search(w);
+	set_distance(w, "Euclid");
+	compare_euclid(w);
+	world_reopen(w);
+	compare_euclid(w);
+	ok(coll_settle(w->c, &err));
+	compare_euclid(w);
+	ok(db_check(w->db, true, report_bad, NULL, &err));
+	set_distance(w, "Cosine");
+	compare_search(w);
+	ok(coll_settle(w->c, &err));
+	compare_search(w);
+	coll_close(w->c);
+	db_close(w->db);
+	ok(file_remove_tree(AT_FDCWD, w->dir, &err));
+	free(w);
+}
+
 int
 main(void)
 {
@@ -532,6 +620,8 @@ main(void)
 		cmocka_unit_test(test_random_operations_equal_the_model),
 		cmocka_unit_test(
 			test_random_operations_equal_the_model_with_three_shards),
+		cmocka_unit_test(
+			test_another_distance_counts_at_once_and_reindexes),
 	};
 
 	return cmocka_run_group_tests_name("database", tests, NULL, NULL);
