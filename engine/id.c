@@ -136,11 +136,8 @@ string_check(const char *s, size_t n, struct err *err)
 			return err_set(err, ERR_ID, "an id must be UTF-8");
 		if (p[i] == '/')
 			return err_set(err, ERR_ID, "an id cannot contain '/'");
-		if (p[i] < 0x20 || p[i] == 0x7f ||
-		    (p[i] == 0xc2 && p[i + 1] < 0xa0))
-			return err_set(err, ERR_ID,
-				       "an id cannot contain control "
-				       "characters");
+		if (p[i] == 0)
+			return err_set(err, ERR_ID, "an id cannot contain NUL");
 	}
 	return 0;
 }
