@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the table ------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------- */
 
 static int
 name_cmp(const char *name, size_t n, const char *entry)
@@ -156,7 +156,7 @@ db_coll_remake(struct db *db, struct coll *c, struct err *err)
 	return rc;
 }
 
-/* --- names ------------------------------------------------------------------------ */
+/* --- names ----------------------------------------------------------- */
 
 int
 coll_name_check(const char *name, size_t n, struct err *err)
@@ -182,12 +182,13 @@ coll_name_check(const char *name, size_t n, struct err *err)
 	return 0;
 }
 
-/* --- one change --------------------------------------------------------------------- */
+/* --- one change ------------------------------------------------------ */
 
 struct change { /* a record, and the entries it sets and drops */
 	struct db *db;
 	struct buf rec;
-	struct arena mem; /* targets: the table frees its own while it changes */
+	struct arena
+		mem; /* targets: the table frees its own while it changes */
 	struct op_entry set[2];
 	struct slice drop[2];
 	unsigned n_set, n_drop;
@@ -279,7 +280,7 @@ name_known(struct db *db, const char *name, struct name_entry **ret,
 	return 0;
 }
 
-/* --- collections ---------------------------------------------------------------------- */
+/* --- collections ----------------------------------------------------- */
 
 static void
 coll_forget(struct db *db, struct coll *c)
@@ -452,7 +453,7 @@ db_alias_create(struct db *db, const char *name, const char *target,
 	return rc;
 }
 
-/* --- rename --------------------------------------------------------------------------- */
+/* --- rename ---------------------------------------------------------- */
 
 static int
 rename_exchange(struct change *ch, const char *from, const char *to,
@@ -513,7 +514,7 @@ db_rename(struct db *db, const char *from, const char *to, unsigned flags,
 	return rc;
 }
 
-/* --- reading ------------------------------------------------------------------------------ */
+/* --- reading --------------------------------------------------------- */
 
 static int
 entry_out(const struct name_entry *e, struct arena *a,
@@ -521,10 +522,9 @@ entry_out(const struct name_entry *e, struct arena *a,
 {
 	*ret = (struct catalog_entry){
 		.name = arena_strndup(a, e->name, strlen(e->name)),
-		.target = e->target != NULL
-				  ? arena_strndup(a, e->target,
-						  strlen(e->target))
-				  : NULL,
+		.target = e->target != NULL ? arena_strndup(a, e->target,
+							    strlen(e->target))
+					    : NULL,
 		.id = e->coll,
 		.mode = e->mode,
 		.uid = e->uid,
@@ -597,8 +597,8 @@ db_catalog_find_id(struct db *db, uint32_t id, struct arena *a,
 
 static int
 entry_change(struct db *db, uint32_t id,
-	     void (*edit)(struct op_entry *e, const void *arg),
-	     const void *arg, struct err *err)
+	     void (*edit)(struct op_entry *e, const void *arg), const void *arg,
+	     struct err *err)
 {
 	struct change ch = {.db = db};
 	struct name_entry *e;
@@ -650,8 +650,7 @@ edit_mtime(struct op_entry *e, const void *arg)
 }
 
 int
-db_coll_set_mtime(struct db *db, uint32_t id, int64_t mtime_us,
-		  struct err *err)
+db_coll_set_mtime(struct db *db, uint32_t id, int64_t mtime_us, struct err *err)
 {
 	return entry_change(db, id, edit_mtime, &mtime_us, err);
 }
@@ -685,8 +684,8 @@ db_coll_open(struct db *db, const char *name, struct coll **ret,
 	if (rc == 0 && e->target != NULL)
 		rc = name_known(db, e->target, &e, err);
 	if (rc == 0 && e->target != NULL)
-		rc = err_set(err, ERR_NOT_FOUND,
-			     "alias '%s' leads to an alias", name);
+		rc = err_set(err, ERR_NOT_FOUND, "alias '%s' leads to an alias",
+			     name);
 	if (rc == 0)
 		id = e->coll;
 	rwlock_unlock(&db->names);

@@ -30,7 +30,7 @@ say(struct checking *k, const char *fmt, ...)
 		k->report(k->arg, line);
 }
 
-struct checked { /* a segment of one moment */
+struct checked {         /* a segment of one moment */
 	struct seg *seg; /* NULL: it could not be opened */
 	struct seg_desc desc;
 };
@@ -124,9 +124,8 @@ check_coll(struct checking *k, const struct catalog_entry *e, struct coll *c,
 }
 
 int
-db_check(struct db *db, bool deep,
-	 void (*report)(void *arg, const char *line), void *arg,
-	 struct err *err)
+db_check(struct db *db, bool deep, void (*report)(void *arg, const char *line),
+	 void *arg, struct err *err)
 {
 	CLEAN(arena_done) struct arena a = {0};
 	struct checking k = {.deep = deep, .report = report, .arg = arg};

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- generations of memtables ---------------------------------------------- */
+/* --- generations of memtables ---------------------------------------- */
 
 int
 gen_new(struct coll *c, struct gen **ret, struct err *err)
@@ -45,7 +45,7 @@ gen_free(struct coll *c, struct gen *g)
 	free(g);
 }
 
-/* --- life ------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------ */
 
 /* Made once; its name in the parent must last before anything in it counts. */
 static int
@@ -231,10 +231,9 @@ coll_see_no(struct coll *c, uint64_t no)
 {
 	uint64_t now = c->next_no;
 
-	while (no >= now &&
-	       !__atomic_compare_exchange_n((uint64_t *)&c->next_no, &now,
-					    no + 1, false, __ATOMIC_SEQ_CST,
-					    __ATOMIC_SEQ_CST))
+	while (no >= now && !__atomic_compare_exchange_n(
+				    (uint64_t *)&c->next_no, &now, no + 1,
+				    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 }
 
@@ -252,7 +251,7 @@ coll_readable(struct coll *c, struct err *err)
 	return c->unreadable ? err_set(err, ERR_DAMAGED, "%s", c->error) : 0;
 }
 
-/* --- loading ---------------------------------------------------------------- */
+/* --- loading --------------------------------------------------------- */
 
 static uint64_t *
 bits_of(const struct seg *s)
@@ -266,8 +265,7 @@ bits_of(const struct seg *s)
 }
 
 static void
-note_segment(struct shard *s, const struct seg_state *st,
-	     const struct err *why)
+note_segment(struct shard *s, const struct seg_state *st, const struct err *why)
 {
 	char text[400];
 
@@ -361,7 +359,8 @@ coll_load(struct coll *c, struct err *err)
 	if (m.coll != c->id)
 		rc = err_set(err, ERR_DAMAGED,
 			     "manifest is of another collection");
-	/* The configuration may be older than the manifest: replay brings it. */
+	/* The configuration may be older than the manifest: replay brings it.
+	 */
 	if (rc == 0)
 		c->distance = m.distance;
 	if (rc == 0 && m.n_shards != c->n_shards) {
@@ -379,7 +378,7 @@ coll_load(struct coll *c, struct err *err)
 	return rc;
 }
 
-/* --- configuration ----------------------------------------------------------- */
+/* --- configuration --------------------------------------------------- */
 
 int
 coll_config_apply(struct coll *c, const char *text, size_t n, bool implied,
@@ -431,8 +430,7 @@ coll_config(struct coll *c, struct arena *a, struct coll_config *ret,
 
 /* What may not change while there are points. */
 static int
-config_compare(struct coll *c, const struct coll_config *next,
-	       struct err *err)
+config_compare(struct coll *c, const struct coll_config *next, struct err *err)
 {
 	const struct coll_config *old = &c->config;
 
@@ -464,8 +462,8 @@ config_log(struct coll *c, const struct coll_config *next, struct err *err)
 	rc = db_log(c->db, &part, 1, NULL, NULL, err);
 	if (rc < 0)
 		return rc;
-	return coll_config_apply(c, (const char *)text.p, text.n,
-				 next->implied, err);
+	return coll_config_apply(c, (const char *)text.p, text.n, next->implied,
+				 err);
 }
 
 void
@@ -553,7 +551,7 @@ coll_config_imply(struct coll *c, uint32_t size, struct err *err)
 	return config_log(c, &next, err);
 }
 
-/* --- state --------------------------------------------------------------------- */
+/* --- state ----------------------------------------------------------- */
 
 static uint64_t
 list_bytes(const struct pages_list *l)

@@ -32,7 +32,7 @@ struct err;
 
 uint32_t coll_id(const struct coll *c);
 
-/* --- writing ------------------------------------------------------------ */
+/* --- writing --------------------------------------------------------- */
 
 enum put_mode { PUT_UPSERT, PUT_INSERT /* ERR_EXISTS */, PUT_UPDATE };
 
@@ -75,7 +75,7 @@ int coll_set_times(struct coll *c, const struct id_key *id, int64_t mtime_ns,
 int coll_set_uid(struct coll *c, const struct id_key *id, uint32_t uid,
 		 struct err *err);
 
-/* --- reading one point --------------------------------------------------- */
+/* --- reading one point ----------------------------------------------- */
 
 int coll_stat(struct coll *c, const struct id_key *id, struct point_stat *ret,
 	      struct err *err);
@@ -86,24 +86,24 @@ int coll_get(struct coll *c, const struct id_key *id, struct arena *a,
 
 /* One version of one point, kept readable whatever happens to the point. */
 struct point_pin;
-int  coll_pin(struct coll *c, const struct id_key *id, struct point_pin **ret,
-	      struct err *err);
-int  point_pin_read(struct point_pin *p, struct arena *a, struct point *ret,
-		    struct err *err);
+int coll_pin(struct coll *c, const struct id_key *id, struct point_pin **ret,
+	     struct err *err);
+int point_pin_read(struct point_pin *p, struct arena *a, struct point *ret,
+		   struct err *err);
 void point_pin_stat(const struct point_pin *p, struct point_stat *ret);
 void point_pin_free(struct point_pin *p); /* NULL is fine */
 
-/* --- reading many -------------------------------------------------------- */
+/* --- reading many ---------------------------------------------------- */
 
 /* The points of one moment, in no promised order.  Positions count from 0 and
  * stay valid as long as the list. */
 struct coll_list;
-int  coll_list_open(struct coll *c, struct coll_list **ret, struct err *err);
+int coll_list_open(struct coll *c, struct coll_list **ret, struct err *err);
 void coll_list_close(struct coll_list *l);
 /* 1: the first point at or after *pos, *pos is set behind it; 0: the end.
  * st may be NULL. */
-int  coll_list_next(struct coll_list *l, uint64_t *pos, struct id_key *ret_id,
-		    uint64_t *ret_no, struct point_stat *st, struct err *err);
+int coll_list_next(struct coll_list *l, uint64_t *pos, struct id_key *ret_id,
+		   uint64_t *ret_no, struct point_stat *st, struct err *err);
 
 int coll_search(struct coll *c, const struct query *q, struct arena *a,
 		struct hits *ret, struct err *err);
@@ -113,7 +113,7 @@ int coll_scroll(struct coll *c, const struct scroll_request *r, struct arena *a,
 int coll_count(struct coll *c, const struct filter *f, uint64_t *ret,
 	       struct err *err);
 
-/* --- configuration and state ---------------------------------------------- */
+/* --- configuration and state ----------------------------------------- */
 
 int coll_config(struct coll *c, struct arena *a, struct coll_config *ret,
 		struct err *err);
@@ -128,13 +128,13 @@ struct coll_status {
 	uint64_t indexed_vectors; /* under a graph */
 	uint32_t segments;
 	uint32_t shards;
-	uint64_t deleted_rows;   /* not yet rewritten */
-	uint64_t disk_bytes;     /* segment files */
-	uint64_t memory_points;  /* in memtables */
-	lsn_t flushed;           /* everything up to here is in segments */
-	bool busy;               /* flush, compaction or indexing is pending:
-				  * Qdrant's yellow */
-	char error[400];         /* "" or why something is refused: red */
+	uint64_t deleted_rows;  /* not yet rewritten */
+	uint64_t disk_bytes;    /* segment files */
+	uint64_t memory_points; /* in memtables */
+	lsn_t flushed;          /* everything up to here is in segments */
+	bool busy;              /* flush, compaction or indexing is pending:
+				 * Qdrant's yellow */
+	char error[400];        /* "" or why something is refused: red */
 };
 void coll_status(struct coll *c, struct coll_status *ret);
 

@@ -19,11 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MERGE_MIN     4u   /* segments of about one size make a merge */
-#define MERGE_MAX     8u   /* at most so many at once */
-#define TIER_FACTOR   4u   /* "about one size" */
-#define SEGS_AT_REST  8u   /* more than this: the smallest are merged anyway */
-#define REWRITE_ROWS  1000u /* smaller segments are not rewritten for deletions */
+#define MERGE_MIN    4u /* segments of about one size make a merge */
+#define MERGE_MAX    8u /* at most so many at once */
+#define TIER_FACTOR  4u /* "about one size" */
+#define SEGS_AT_REST 8u /* more than this: the smallest are merged anyway */
+#define REWRITE_ROWS                                                           \
+	1000u /* smaller segments are not rewritten for deletions */
 
 /* Jobs run while a configuration is set. */
 static struct coll_config
@@ -38,7 +39,7 @@ config_now(struct coll *c)
 	return conf;
 }
 
-/* --- what to do ----------------------------------------------------------------- */
+/* --- what to do ------------------------------------------------------ */
 
 struct pick { /* segments of one shard, by their numbers */
 	struct shard *s;
@@ -101,8 +102,7 @@ wants_rewrite(struct coll *c, const struct seg_state *st)
 		return true;
 	return st->desc.n_rows >= REWRITE_ROWS &&
 	       (float)st->desc.n_deleted >
-		       config_now(c).deleted_threshold *
-			       (float)st->desc.n_rows;
+		       config_now(c).deleted_threshold * (float)st->desc.n_rows;
 }
 
 /* Manifest lock held. */
@@ -173,7 +173,7 @@ coll_tend_due(struct coll *c)
 	return due;
 }
 
-/* --- merging ---------------------------------------------------------------------- */
+/* --- merging --------------------------------------------------------- */
 
 struct input { /* one segment that is merged */
 	struct seg *seg;
@@ -193,7 +193,7 @@ struct merge {
 	struct seg_state st;
 	uint64_t *dead; /* of the new segment, as of the manifest */
 	struct view *view;
-	bool in_doubt;  /* the manifest on disk may name it */
+	bool in_doubt; /* the manifest on disk may name it */
 };
 
 static uint64_t *
@@ -229,8 +229,7 @@ inputs_take(struct merge *m, struct err *err)
 		m->n++;
 		in->seg = seg_ref(st->seg);
 		in->saved = bits_copy(st->saved, st->desc.n_rows);
-		in->to = malloc(((size_t)st->desc.n_rows + 1) *
-				sizeof *in->to);
+		in->to = malloc(((size_t)st->desc.n_rows + 1) * sizeof *in->to);
 		if (in->saved == NULL || in->to == NULL)
 			return err_set(err, ERR_NO_MEMORY,
 				       "no memory to merge");
@@ -329,7 +328,7 @@ merge_write(struct merge *m, struct err *err)
 	return rc;
 }
 
-/* --- graphs -------------------------------------------------------------------------- */
+/* --- graphs ---------------------------------------------------------- */
 
 static bool
 watch_stop(void *arg)
@@ -381,7 +380,7 @@ merge_index(struct merge *m, struct err *err)
 	return 0;
 }
 
-/* --- putting the merged segment in place ------------------------------------------------ */
+/* --- putting the merged segment in place ----------------------------- */
 
 /* Rows that flushes saved as deleted since the merge began. */
 static int
@@ -394,13 +393,12 @@ merge_deletions(struct merge *m, struct err *err)
 		return err_set(err, ERR_NO_MEMORY, "no memory to merge");
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct input *in = &m->in[i];
-		const struct seg_state *st =
-			state_find(m->s, in->seg->desc.id);
+		const struct seg_state *st = state_find(m->s, in->seg->desc.id);
 
 		for (uint32_t r = 0; r < in->seg->desc.n_rows; r++)
 			if (in->to[r] != ROW_NONE && bit(st->saved, r)) {
-				m->dead[in->to[r] / 64] |=
-					1ull << (in->to[r] % 64);
+				m->dead[in->to[r] / 64] |= 1ull
+							   << (in->to[r] % 64);
 				hits++;
 			}
 	}
@@ -577,8 +575,7 @@ merge_done(struct merge *m)
 		free(m->in[i].saved);
 		free(m->in[i].to);
 	}
-	if (!m->in_doubt &&
-	    (m->st.seg != NULL || m->st.desc.data.n != 0)) {
+	if (!m->in_doubt && (m->st.seg != NULL || m->st.desc.data.n != 0)) {
 		/* not in place: its files are nobody's */
 		mutex_lock(&m->c->manifest);
 		desc_unlink(m->c, &m->st.desc);
@@ -611,7 +608,7 @@ merge_run(struct coll *c, const struct pick *p, struct err *err)
 	return rc;
 }
 
-/* --- a graph for a segment that has none ------------------------------------------------ */
+/* --- a graph for a segment that has none ----------------------------- */
 
 /* Manifest lock held. */
 static int
@@ -670,7 +667,7 @@ graph_run(struct coll *c, struct shard *s, uint64_t id, struct seg *seg,
 	return rc;
 }
 
-/* --- the job ---------------------------------------------------------------------------- */
+/* --- the job --------------------------------------------------------- */
 
 static int
 tend_step(struct coll *c, struct err *err)

@@ -32,7 +32,7 @@ db_settings_defaults(struct db_settings *ret)
 	};
 }
 
-/* --- opening ------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------- */
 
 static int
 lock_take(struct db *db, struct err *err)
@@ -81,8 +81,7 @@ dirs_open(struct db *db, unsigned flags, struct err *err)
 	if (rc == 0)
 		rc = dir_beside(db, db->set.wal_path, "log", &db->log_fd, err);
 	if (rc == 0 && !db->read_only)
-		rc = dir_beside(db, db->set.temp_path, "tmp", &db->tmp_fd,
-				err);
+		rc = dir_beside(db, db->set.temp_path, "tmp", &db->tmp_fd, err);
 	if (rc == 0 && !db->read_only)
 		rc = file_sync_full(db->dirfd, err);
 	return rc;
@@ -191,7 +190,7 @@ db_tmp_fd(struct db *db)
 	return db->tmp_fd;
 }
 
-/* --- the log --------------------------------------------------------------------- */
+/* --- the log --------------------------------------------------------- */
 
 int
 db_writable(struct db *db, struct err *err)
@@ -200,8 +199,7 @@ db_writable(struct db *db, struct err *err)
 
 	if (db->read_only)
 		return err_set(err, ERR_READ_ONLY, "database is read-only%s%s",
-			       db->warning[0] != '\0' ? ": " : "",
-			       db->warning);
+			       db->warning[0] != '\0' ? ": " : "", db->warning);
 	why = wal_failed(db->wal);
 	if (why != 0)
 		return err_set(err, ERR_READ_ONLY,
@@ -277,7 +275,7 @@ db_status(struct db *db, struct db_status *ret)
 	rwlock_unlock(&db->names);
 }
 
-/* --- checkpoints -------------------------------------------------------------------- */
+/* --- checkpoints ----------------------------------------------------- */
 
 /* Every collection, each with a reference. */
 static int
@@ -369,11 +367,11 @@ catalog_collect(struct db *db, struct catalog *c, struct err *err)
 		rwlock_unlock(&co->config_read);
 		if (text == NULL)
 			return err_set(err, ERR_NO_MEMORY, "no memory");
-		c->colls[c->n_colls++] = (struct catalog_coll){
-			.id = co->id,
-			.implied = co->implied,
-			.flushed = co->saved,
-			.config = {text, strlen(text)}};
+		c->colls[c->n_colls++] =
+			(struct catalog_coll){.id = co->id,
+					      .implied = co->implied,
+					      .flushed = co->saved,
+					      .config = {text, strlen(text)}};
 	}
 	for (uint32_t i = 0; i < db->n_entries; i++) {
 		const struct name_entry *e = &db->entries[i];
@@ -482,9 +480,8 @@ db_tend(struct db *db)
 				__ATOMIC_ACQUIRE))
 		return;
 	db->tended_bytes = bytes;
-	db->tend_job = (struct job){.prio = JOB_FLUSH,
-				    .run = db_tend_run,
-				    .done = db_tend_done};
+	db->tend_job = (struct job){
+		.prio = JOB_FLUSH, .run = db_tend_run, .done = db_tend_done};
 	sched_submit(db->sched, &db->tend_job);
 }
 

@@ -44,29 +44,29 @@ void db_settings_defaults(struct db_settings *ret);
 #define DB_CREATE    1u /* make the directory when it is not there */
 #define DB_READ_ONLY 2u /* nothing is written: check, dump, search offline */
 
-int  db_open(const char *path, const struct db_settings *s, unsigned flags,
-	     struct db **ret, struct err *err);
+int db_open(const char *path, const struct db_settings *s, unsigned flags,
+	    struct db **ret, struct err *err);
 /* Flushes nothing: the log has it all.  Stops the jobs, syncs the log. */
 void db_close(struct db *db);
 /* Writes every memtable as segments and trims the log (clean unmount). */
-int  db_flush(struct db *db, struct err *err);
-int  db_sync(struct db *db, struct err *err); /* the log, to the disk */
+int db_flush(struct db *db, struct err *err);
+int db_sync(struct db *db, struct err *err); /* the log, to the disk */
 void db_set_sync(struct db *db, enum sync_policy p, unsigned interval_ms);
-int  db_tmp_fd(struct db *db); /* directory for scratch files, borrowed */
+int db_tmp_fd(struct db *db); /* directory for scratch files, borrowed */
 
 struct db_status {
-	lsn_t last;        /* log position */
+	lsn_t last; /* log position */
 	lsn_t durable;
-	lsn_t first;       /* oldest in the log files */
+	lsn_t first; /* oldest in the log files */
 	uint64_t wal_bytes;
 	uint32_t n_collections;
 	bool read_only;
-	char warning[400]; /* "" or why it is read-only, what is lost */
+	char warning[400];        /* "" or why it is read-only, what is lost */
 	lsn_t lost_from, lost_to; /* damaged log; 0: none */
 };
 void db_status(struct db *db, struct db_status *ret);
 
-/* --- the catalog -------------------------------------------------------- */
+/* --- the catalog ----------------------------------------------------- */
 
 struct catalog_entry {
 	const char *name;
@@ -74,7 +74,7 @@ struct catalog_entry {
 	uint32_t id;        /* collection; 0 for aliases */
 	uint32_t mode;      /* permission bits */
 	uint32_t uid, gid;
-	int64_t mtime_us;   /* of the last change of the entry */
+	int64_t mtime_us; /* of the last change of the entry */
 };
 
 int coll_name_check(const char *name, size_t n, struct err *err);
@@ -82,7 +82,7 @@ int coll_name_check(const char *name, size_t n, struct err *err);
 int db_coll_create(struct db *db, const char *name, uint32_t mode, uint32_t uid,
 		   uint32_t gid, struct err *err);
 int db_coll_remove(struct db *db, const char *name, struct err *err);
-		/* ERR_NOT_EMPTY while it has points */
+/* ERR_NOT_EMPTY while it has points */
 int db_alias_create(struct db *db, const char *name, const char *target,
 		    uint32_t uid, uint32_t gid, struct err *err);
 int db_alias_remove(struct db *db, const char *name, struct err *err);
@@ -109,10 +109,10 @@ int db_coll_set_mtime(struct db *db, uint32_t id, int64_t mtime_us,
 
 /* The collection, kept open until coll_close().  By name (aliases are followed
  * once) or number. */
-int  db_coll_open(struct db *db, const char *name, struct coll **ret,
-		  struct err *err);
-int  db_coll_open_id(struct db *db, uint32_t id, struct coll **ret,
-		     struct err *err);
+int db_coll_open(struct db *db, const char *name, struct coll **ret,
+		 struct err *err);
+int db_coll_open_id(struct db *db, uint32_t id, struct coll **ret,
+		    struct err *err);
 void coll_close(struct coll *c); /* NULL is fine */
 
 #endif

@@ -28,7 +28,7 @@ seg_state_done(struct seg_state *st)
 	free(st->saved);
 }
 
-/* --- freezing ----------------------------------------------------------------- */
+/* --- freezing -------------------------------------------------------- */
 
 /* New views with the fresh memtables in front; all made before any is used. */
 static int
@@ -112,7 +112,7 @@ coll_freeze(struct coll *c, struct err *err)
 	return rc;
 }
 
-/* --- sealing ------------------------------------------------------------------- */
+/* --- sealing --------------------------------------------------------- */
 
 struct old_seg { /* deletions that take the place of those saved */
 	bool changed;
@@ -126,7 +126,7 @@ struct sealing { /* one shard's part of a generation on its way to disk */
 	struct mem *m;
 	struct mem_entry **rows; /* by rising number */
 	uint32_t n_rows;
-	struct seg_state st;     /* the new segment; rows == 0: none */
+	struct seg_state st; /* the new segment; rows == 0: none */
 	struct view *view;
 	struct old_seg *old; /* one per segment that is there already */
 	uint32_t n_old;
@@ -356,8 +356,7 @@ publish_undo(struct coll *c, struct sealing *z)
 
 /* Everything the manifest will name is on disk; manifest lock held. */
 static int
-sealings_publish(struct coll *c, struct sealing *z, lsn_t upto,
-		 struct err *err)
+sealings_publish(struct coll *c, struct sealing *z, lsn_t upto, struct err *err)
 {
 	int rc = 0;
 
@@ -406,7 +405,8 @@ seal(struct coll *c, struct gen *g, struct err *err)
 		if (rc == 0)
 			rc = rows_write(&z[s], err);
 	}
-	/* The manifest may name no position that a power cut could take back. */
+	/* The manifest may name no position that a power cut could take back.
+	 */
 	if (rc == 0)
 		rc = wal_sync(c->db->wal, g->upto, err);
 	mutex_lock(&c->manifest);

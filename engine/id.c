@@ -12,7 +12,7 @@
 #define UUID_TEXT 36
 #define UUID_LEN  16
 
-/* --- numbers ----------------------------------------------------------- */
+/* --- numbers --------------------------------------------------------- */
 
 static bool
 is_digits(const char *s, size_t n)
@@ -51,7 +51,7 @@ num_print(const uint8_t *b, char *ret)
 	return (size_t)snprintf(ret, ID_TEXT_MAX + 1, "%" PRIu64, v);
 }
 
-/* --- UUIDs ------------------------------------------------------------- */
+/* --- UUIDs ----------------------------------------------------------- */
 
 static int
 hex_value(char c)
@@ -114,7 +114,7 @@ uuid_print(const uint8_t *b, char *ret)
 	return at;
 }
 
-/* --- strings ----------------------------------------------------------- */
+/* --- strings --------------------------------------------------------- */
 
 static int
 string_check(const char *s, size_t n, struct err *err)
@@ -142,7 +142,7 @@ string_check(const char *s, size_t n, struct err *err)
 	return 0;
 }
 
-/* --- keys -------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------ */
 
 static void
 key_set(enum id_kind kind, const void *p, size_t n, struct id_key *ret)
@@ -239,9 +239,9 @@ id_from_bytes(const void *p, size_t n, struct id_key *ret, struct err *err)
 	else if (right && b[0] == ID_UUID)
 		right = n == 1 + UUID_LEN;
 	else if (right && b[0] == ID_STR) /* one id, one key */
-		right =
-		    id_from_name((const char *)b + 1, n - 1, &key, NULL) == 0 &&
-		    key.b[0] == ID_STR;
+		right = id_from_name((const char *)b + 1, n - 1, &key, NULL) ==
+				0 &&
+			key.b[0] == ID_STR;
 	else
 		right = false;
 	if (!right)

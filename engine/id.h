@@ -37,8 +37,8 @@ int id_from_name(const char *stem, size_t n, struct id_key *ret,
 int id_from_string(const char *s, size_t n, struct id_key *ret,
 		   struct err *err);
 void id_from_num(uint64_t num, struct id_key *ret);
-int  id_from_bytes(const void *p, size_t n, struct id_key *ret,
-		   struct err *err); /* a key from the disk: checked */
+int id_from_bytes(const void *p, size_t n, struct id_key *ret,
+		  struct err *err); /* a key from the disk: checked */
 
 /* The stem, without NUL; ret has room for ID_TEXT_MAX + 1 and is terminated. */
 size_t id_print(const void *key, size_t n, char *ret);

@@ -42,7 +42,7 @@ no_memory(struct err *err)
 	return err_set(err, ERR_NO_MEMORY, "no memory for a query");
 }
 
-/* --- which rows may be answered ------------------------------------------------ */
+/* --- which rows may be answered -------------------------------------- */
 
 struct seg_pass {
 	struct seg *seg;
@@ -118,7 +118,7 @@ entry_passes(const struct mem_entry *e, const struct filter *f)
 	       filter_pass(f, id->b, id->n, point_payload(&e->point));
 }
 
-/* --- candidates ------------------------------------------------------------------ */
+/* --- candidates ------------------------------------------------------ */
 
 static int
 cand_add(struct search *s, float dist, struct place at, struct err *err)
@@ -194,7 +194,7 @@ cands_order(struct search *s)
 	qsort(s->cands, s->n, sizeof *s->cands, by_dist);
 }
 
-/* --- one segment ------------------------------------------------------------------- */
+/* --- one segment ----------------------------------------------------- */
 
 /* More rows at the worst distance than fit: the lowest ids count, wherever they
  * stand, so all of them are taken. */
@@ -208,10 +208,10 @@ seg_ties(struct search *s, struct seg *seg, const struct vectors *vs,
 		if ((f.pass != NULL && !f.pass(f.arg, v)) ||
 		    query_vec_dist(&s->qv, vs, v) != dist)
 			continue;
-		rc = cand_add(s, dist,
-			      (struct place){.seg = seg,
-					     .row = seg_vec_row(seg, v)},
-			      err);
+		rc = cand_add(
+			s, dist,
+			(struct place){.seg = seg, .row = seg_vec_row(seg, v)},
+			err);
 		if (rc < 0)
 			return rc;
 	}
@@ -259,8 +259,8 @@ seg_vectors(struct search *s, const struct seg *seg, struct vectors *ret,
 	if (norms == NULL)
 		return no_memory(err);
 	for (uint32_t i = 0; i < ret->n; i++)
-		norms[i] = (float)vec_norm(ret->base + i * ret->stride,
-					   ret->dim);
+		norms[i] =
+			(float)vec_norm(ret->base + i * ret->stride, ret->dim);
 	ret->norms = norms;
 	return 0;
 }
@@ -269,7 +269,8 @@ static bool
 use_graph(const struct search *s, const struct seg *seg, uint32_t passing)
 {
 	return seg->graph.bytes != NULL && !s->q->exact &&
-	       seg->distance == s->qv.distance && passing > seg->desc.n_rows / SCAN_SHARE_MAX;
+	       seg->distance == s->qv.distance &&
+	       passing > seg->desc.n_rows / SCAN_SHARE_MAX;
 }
 
 static int
@@ -300,8 +301,8 @@ seg_search(struct search *s, struct seg *seg, struct err *err)
 	if (passing == 0)
 		return 0;
 	if (!use_graph(s, seg, passing) ||
-	    !hnsw_search(&seg->graph, &vs, &s->qv, f,
-			 MAX(ef, s->k + 1), s->a, t)) {
+	    !hnsw_search(&seg->graph, &vs, &s->qv, f, MAX(ef, s->k + 1), s->a,
+			 t)) {
 		t = topk_new(s->a, s->k + 1);
 		if (t == NULL)
 			return no_memory(err);
@@ -310,7 +311,7 @@ seg_search(struct search *s, struct seg *seg, struct err *err)
 	return seg_take(s, seg, &vs, f, t, err);
 }
 
-/* --- one memtable -------------------------------------------------------------------- */
+/* --- one memtable ---------------------------------------------------- */
 
 static float
 entry_dist(const struct search *s, const struct mem_entry *e)
@@ -341,8 +342,7 @@ mem_ties(struct search *s, struct mem *m, uint32_t n, uint64_t seq, float dist,
 
 		if (entry_answers(s, e, seq) && entry_dist(s, e) == dist &&
 		    entry_passes(e, s->q->filter))
-			rc = cand_add(s, dist, (struct place){.entry = e},
-				      err);
+			rc = cand_add(s, dist, (struct place){.entry = e}, err);
 	}
 	return rc;
 }
@@ -371,10 +371,10 @@ mem_search(struct search *s, struct mem *m, uint32_t n, uint64_t seq,
 	}
 	k = topk_sort(t, &near);
 	for (uint32_t i = 0; rc == 0 && i < k; i++)
-		rc = cand_add(s, near[i].dist,
-			      (struct place){.entry =
-						     mem_entry(m, near[i].row)},
-			      err);
+		rc = cand_add(
+			s, near[i].dist,
+			(struct place){.entry = mem_entry(m, near[i].row)},
+			err);
 	if (rc == 0 && k == s->k + 1 && near[k - 1].dist == near[k - 2].dist)
 		rc = mem_ties(s, m, n, seq, near[k - 1].dist, err);
 	return rc;
@@ -434,7 +434,7 @@ shard_search(struct search *s, struct shard *sh, struct view **ret_view,
 	return rc;
 }
 
-/* --- answers -------------------------------------------------------------------------- */
+/* --- answers --------------------------------------------------------- */
 
 static bool
 threshold_passes(const struct search *s, float dist)
@@ -443,9 +443,8 @@ threshold_passes(const struct search *s, float dist)
 
 	if (!s->q->has_threshold)
 		return true;
-	return dist_larger_is_better(s->qv.distance)
-		       ? score > s->q->threshold
-		       : score < s->q->threshold;
+	return dist_larger_is_better(s->qv.distance) ? score > s->q->threshold
+						     : score < s->q->threshold;
 }
 
 static int
@@ -465,10 +464,11 @@ hits_fill(struct search *s, struct hits *ret, struct err *err)
 		struct cand *c = &s->cands[i];
 		int rc;
 
-		if ((q->kind == QUERY_ID && cand_id_cmp(c, &(struct cand){
-						.id = (struct id_key *)(
-							uintptr_t)&q->id}) ==
-						    0) ||
+		if ((q->kind == QUERY_ID &&
+		     cand_id_cmp(
+			     c,
+			     &(struct cand){.id = (struct id_key *)(uintptr_t)&q
+							  ->id}) == 0) ||
 		    !threshold_passes(s, c->dist))
 			continue;
 		if (skip > 0) {
@@ -523,8 +523,7 @@ search_prepare(struct search *s, struct err *err)
 			       (uint32_t)s->c->size, dim);
 	s->k = s->q->limit + s->q->offset + (s->q->kind == QUERY_ID);
 	return query_vec_init(&s->qv,
-			      s->c->distance ? s->c->distance
-					     : DISTANCE_COSINE,
+			      s->c->distance ? s->c->distance : DISTANCE_COSINE,
 			      v, dim, s->a);
 }
 
@@ -578,7 +577,7 @@ coll_search(struct coll *c, const struct query *q, struct arena *a,
 	return rc;
 }
 
-/* --- scroll ------------------------------------------------------------------------------ */
+/* --- scroll ---------------------------------------------------------- */
 
 /* One source's points in rising order of ids. */
 struct stream {
@@ -618,8 +617,8 @@ stream_mem(struct stream *st, const struct id_key *from, struct arena *a,
 	for (uint32_t i = 0; (i = source_next(so, i)) < so->n; i++) {
 		struct mem_entry *e = mem_entry(so->mem, i);
 
-		if (from->n == 0 || id_cmp(e->point.id.b, e->point.id.n,
-					   from->b, from->n) >= 0)
+		if (from->n == 0 ||
+		    id_cmp(e->point.id.b, e->point.id.n, from->b, from->n) >= 0)
 			st->sorted[st->n++] = e;
 	}
 	qsort(st->sorted, st->n, sizeof *st->sorted, entry_id_cmp);
@@ -726,9 +725,9 @@ scroll_next(struct scroll *sc, struct place *ret, struct id_key *ret_id,
 
 		if (st->end)
 			continue;
-		d = low == NULL ? -1
-				: id_cmp(st->id.b, st->id.n, low->id.b,
-					 low->id.n);
+		d = low == NULL
+			    ? -1
+			    : id_cmp(st->id.b, st->id.n, low->id.b, low->id.n);
 		if (d < 0 || (d == 0 && st->lsn > low->lsn))
 			low = st;
 	}
@@ -739,8 +738,8 @@ scroll_next(struct scroll *sc, struct place *ret, struct id_key *ret_id,
 	for (uint32_t i = 0; rc == 0 && i < sc->n; i++) {
 		struct stream *st = &sc->streams[i];
 
-		if (!st->end && id_cmp(st->id.b, st->id.n, ret_id->b,
-				       ret_id->n) == 0)
+		if (!st->end &&
+		    id_cmp(st->id.b, st->id.n, ret_id->b, ret_id->n) == 0)
 			rc = stream_next(st, err);
 	}
 	return rc < 0 ? rc : 1;

@@ -69,7 +69,7 @@ coll_get(struct coll *c, const struct id_key *id, struct arena *a,
 	return rc;
 }
 
-/* --- one version --------------------------------------------------------------- */
+/* --- one version ----------------------------------------------------- */
 
 struct point_pin {
 	struct view *view; /* keeps the place alive */
@@ -123,7 +123,7 @@ point_pin_free(struct point_pin *p)
 	free(p);
 }
 
-/* --- all points of one moment ---------------------------------------------------- */
+/* --- all points of one moment ---------------------------------------- */
 
 static uint32_t
 view_sources(const struct view *v)

@@ -19,17 +19,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- catalog and manifests -------------------------------------------------------- */
+/* --- catalog and manifests ------------------------------------------- */
 
-/* The catalog knows of a manifest; without it the segments would be nobody's. */
+/* The catalog knows of a manifest; without it the segments would be nobody's.
+ */
 static int
 saved_check(const struct coll *c, const struct catalog_coll *cc,
 	    struct err *err)
 {
 	if (c->saved >= cc->flushed)
 		return 0;
-	return err_set(err, ERR_DAMAGED,
-		       "%s, and position %llu was saved",
+	return err_set(err, ERR_DAMAGED, "%s, and position %llu was saved",
 		       c->saved == 0 ? "it is missing" : "it is an older one",
 		       (unsigned long long)cc->flushed);
 }
@@ -57,7 +57,8 @@ coll_refuse(struct db *db, const struct catalog_coll *cc, const struct err *why,
 	return 0;
 }
 
-/* A collection that cannot be read is kept out and named; the rest is served. */
+/* A collection that cannot be read is kept out and named; the rest is served.
+ */
 static int
 coll_restore(struct db *db, const struct catalog_coll *cc, struct err *err)
 {
@@ -102,7 +103,7 @@ catalog_restore(struct db *db, lsn_t *ret_checkpoint, struct err *err)
 	return rc;
 }
 
-/* --- replay ------------------------------------------------------------------------- */
+/* --- replay ---------------------------------------------------------- */
 
 static struct coll *
 coll_at(struct db *db, uint32_t id)
@@ -169,8 +170,7 @@ replay_config(struct db *db, lsn_t lsn, const struct op *op, struct err *err)
 
 	if (c == NULL)
 		return 0;
-	rc = coll_config_apply(c, op->config.p, op->config.n, op->implied,
-			       err);
+	rc = coll_config_apply(c, op->config.p, op->config.n, op->implied, err);
 	/* the shards that a manifest names were made after this record */
 	if (rc == 0 && c->config.shard_number != c->n_shards &&
 	    lsn > c->flushed)
@@ -255,7 +255,7 @@ replay(struct db *db, lsn_t from, lsn_t *ret_names, struct err *err)
 	return rc;
 }
 
-/* --- what nobody names ------------------------------------------------------------------ */
+/* --- what nobody names ----------------------------------------------- */
 
 static bool
 list_has(const struct pages_list *l, const char *name)
@@ -339,7 +339,7 @@ sweep(struct db *db, struct err *err)
 	return rc;
 }
 
-/* --- all of it ------------------------------------------------------------------------------ */
+/* --- all of it ------------------------------------------------------- */
 
 static void
 note_damage(struct db *db)

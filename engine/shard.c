@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- views ----------------------------------------------------------------- */
+/* --- views ----------------------------------------------------------- */
 
 static struct view *
 view_alloc(uint32_t n_mems, uint32_t n_segs)
 {
-	struct view *v = calloc(1, sizeof *v + (n_mems + n_segs) *
-						       sizeof(void *));
+	struct view *v =
+		calloc(1, sizeof *v + (n_mems + n_segs) * sizeof(void *));
 
 	if (v == NULL)
 		return NULL;
@@ -99,7 +99,7 @@ shard_done(struct shard *s)
 	rwlock_done(&s->lock);
 }
 
-/* --- finding --------------------------------------------------------------- */
+/* --- finding --------------------------------------------------------- */
 
 static int
 not_found(struct err *err)
@@ -190,7 +190,7 @@ shard_find(struct shard *s, const struct id_key *id, struct place *ret,
 	return rc;
 }
 
-/* --- reading what was found ------------------------------------------------ */
+/* --- reading what was found ------------------------------------------ */
 
 static void
 stat_from_point(const struct point *p, struct point_stat *ret)
@@ -249,8 +249,8 @@ copy_out(struct point *p, bool want_doc, bool want_vec, struct arena *a,
 }
 
 int
-place_read(const struct place *p, bool want_doc, bool want_vec,
-	   struct arena *a, struct point *ret, struct err *err)
+place_read(const struct place *p, bool want_doc, bool want_vec, struct arena *a,
+	   struct point *ret, struct err *err)
 {
 	if (p->seg != NULL) {
 		int rc = seg_point(p->seg, p->row, want_doc, a, ret, err);
@@ -272,7 +272,7 @@ place_read(const struct place *p, bool want_doc, bool want_vec,
 	return copy_out(ret, want_doc, want_vec, a, err);
 }
 
-/* --- changing -------------------------------------------------------------- */
+/* --- changing -------------------------------------------------------- */
 
 /* Hides the live version of an id, if there is one. */
 static bool

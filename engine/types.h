@@ -14,14 +14,14 @@
 
 typedef uint64_t lsn_t; /* log position: the number of a record, from 1 */
 
-#define DIM_MAX          65536u
-#define SHARDS_MAX       256u
-#define COLLECTIONS_MAX  (1u << 24) /* over the life of a database */
-#define POINT_NO_MAX     (1ull << 36)
-#define LIMIT_MAX        1000000u /* limit + offset of one query */
-#define BODY_MAX         (32u << 20) /* one request */
-#define JSON_DEPTH_MAX   128
-#define DIGEST_LEN       16
+#define DIM_MAX         65536u
+#define SHARDS_MAX      256u
+#define COLLECTIONS_MAX (1u << 24) /* over the life of a database */
+#define POINT_NO_MAX    (1ull << 36)
+#define LIMIT_MAX       1000000u    /* limit + offset of one query */
+#define BODY_MAX        (32u << 20) /* one request */
+#define JSON_DEPTH_MAX  128
+#define DIGEST_LEN      16
 
 /*
  * How the text of a point reads back, without storing the vector twice.
@@ -37,12 +37,12 @@ typedef uint64_t lsn_t; /* log position: the number of a record, from 1 */
 enum doc_form { DOC_CANONICAL = 1, DOC_TEMPLATE = 2, DOC_VERBATIM = 3 };
 
 struct doc {
-	uint8_t form;   /* enum doc_form */
-	uint8_t style;  /* TEMPLATE: enum num_style (json/number.h) */
+	uint8_t form;  /* enum doc_form */
+	uint8_t style; /* TEMPLATE: enum num_style (json/number.h) */
 	uint16_t sep_len;
-	uint32_t size;   /* bytes of the whole document: st_size */
-	uint32_t vec_at; /* into text */
-	uint32_t pay_at; /* the payload object inside text; */
+	uint32_t size;    /* bytes of the whole document: st_size */
+	uint32_t vec_at;  /* into text */
+	uint32_t pay_at;  /* the payload object inside text; */
 	uint32_t pay_len; /* 0: none */
 	struct slice text;
 };
@@ -58,9 +58,9 @@ struct point {
 	int64_t mtime_ns;
 	uint32_t uid;
 	/* set by the engine */
-	uint64_t no;      /* point number: inode; kept over overwrite and rename */
-	lsn_t lsn;        /* last change: Qdrant's version */
-	int64_t time_us;  /* wall clock of that log record: ctime */
+	uint64_t no; /* point number: inode; kept over overwrite and rename */
+	lsn_t lsn;   /* last change: Qdrant's version */
+	int64_t time_us; /* wall clock of that log record: ctime */
 };
 
 /* What stat() needs. */

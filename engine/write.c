@@ -19,8 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG_SLOW 3u /* memtables' worth not sealed: writers wait a little */
-#define BACKLOG_MAX  6u /* or until it falls */
+/* Full memtables not yet sealed: writers wait a little, or until it falls. */
+#define BACKLOG_SLOW 3u
+#define BACKLOG_MAX  6u
 
 struct item { /* one change of one id */
 	struct coll *c;
@@ -35,7 +36,7 @@ struct txn {
 	unsigned flags; /* of wal_append */
 };
 
-/* --- stripes ---------------------------------------------------------------- */
+/* --- stripes --------------------------------------------------------- */
 
 static struct mutex *
 stripe_of(struct coll *c, const struct id_key *id)
@@ -92,7 +93,7 @@ coll_writable(struct coll *c, struct err *err)
 	return 0;
 }
 
-/* --- one record -------------------------------------------------------------- */
+/* --- one record ------------------------------------------------------ */
 
 static struct mem *
 item_mem(const struct item *it)
@@ -160,8 +161,8 @@ txn_log(struct txn *t, const struct slice *parts, unsigned n_parts,
 		for (uint32_t i = 0; i < t->n; i++)
 			t->items[i].g->writers++;
 		rc = wal_append(t->db->wal, WAL_KIND_OPS, WAL_OPS_VERSION,
-				parts, n_parts, t->flags, ret_lsn,
-				ret_time_us, err);
+				parts, n_parts, t->flags, ret_lsn, ret_time_us,
+				err);
 		if (rc < 0)
 			txn_sign_out(t, true);
 	}
@@ -219,8 +220,8 @@ txn_note_full(struct txn *t)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		struct item *it = &t->items[i];
-		uint64_t full = mem_bytes(item_mem(it)) /
-				t->db->set.memtable_bytes;
+		uint64_t full =
+			mem_bytes(item_mem(it)) / t->db->set.memtable_bytes;
 
 		if (full > it->c->backlog && it->g == it->c->gen)
 			it->c->backlog = (uint32_t)full;
@@ -261,7 +262,7 @@ txn_commit(struct txn *t, const struct slice *parts, unsigned n_parts,
 	return rc;
 }
 
-/* --- put ---------------------------------------------------------------------- */
+/* --- put ------------------------------------------------------------- */
 
 static int
 fits_size(uint32_t size, const struct point *p, struct err *err)
@@ -269,8 +270,8 @@ fits_size(uint32_t size, const struct point *p, struct err *err)
 	if (p->dim == 0 || size == 0 || p->dim == size)
 		return 0;
 	return err_set(err, ERR_DIM,
-		       "wrong vector length: expected %u numbers, got %u",
-		       size, p->dim);
+		       "wrong vector length: expected %u numbers, got %u", size,
+		       p->dim);
 }
 
 /* Whether the first points may still choose another size. */
@@ -324,9 +325,9 @@ put_check(struct coll *c, struct point *p, const struct put_opts *o,
 		p->no = o->no;
 	else
 		p->no = had ? st.no : coll_take_no(c);
-	return p->no < POINT_NO_MAX
-		       ? 0
-		       : err_set(err, ERR_NO_SPACE, "point numbers are used up");
+	return p->no < POINT_NO_MAX ? 0
+				    : err_set(err, ERR_NO_SPACE,
+					      "point numbers are used up");
 }
 
 static int
@@ -414,7 +415,7 @@ coll_put(struct coll *c, struct point *p, const struct put_opts *o,
 	return rc;
 }
 
-/* --- many puts in one record -------------------------------------------------- */
+/* --- many puts in one record ----------------------------------------- */
 
 struct batch {
 	struct coll *c;
@@ -565,7 +566,7 @@ coll_put_many(struct coll *c, struct point *p, uint32_t n, int *rcs,
 	return rc;
 }
 
-/* --- delete, move ---------------------------------------------------------------- */
+/* --- delete, move ---------------------------------------------------- */
 
 static int
 tombstone(const struct id_key *id, struct mem_entry **ret, struct err *err)
@@ -654,8 +655,7 @@ put_parts(struct buf *head, const struct coll *c, const struct point *p,
 
 static int
 move_check(const struct place_of *from, const struct place_of *to,
-	   bool no_replace, struct arena *a, struct point *ret,
-	   struct err *err)
+	   bool no_replace, struct arena *a, struct point *ret, struct err *err)
 {
 	struct point p;
 	struct point_stat st;
@@ -819,7 +819,7 @@ coll_exchange(struct coll *a, const struct id_key *ida, struct coll *b,
 	return rc;
 }
 
-/* --- attributes: the point again, with one of them changed ----------------------- */
+/* --- attributes: the point again, with one of them changed ----------- */
 
 static int
 set_attr(struct coll *c, const struct id_key *id, const int64_t *mtime_ns,

@@ -44,8 +44,7 @@ handle_is(const struct handle *h)
 	return h != NULL && h->magic == HANDLE_MAGIC;
 }
 
-/* --- open points ------------------------------------------------------------
- */
+/* --- open points ----------------------------------------------------- */
 
 static struct open_point **
 bucket(struct handle_table *t, uint64_t ino)

@@ -55,8 +55,7 @@ struct handle *handle_new(size_t len, const struct handle_ops *ops,
 void handle_free(struct handle *h);     /* the common part and the memory */
 bool handle_is(const struct handle *h); /* it is one, and alive */
 
-/* --- open points ------------------------------------------------------------
- */
+/* --- open points ----------------------------------------------------- */
 
 struct open_point {
 	struct open_point *next;

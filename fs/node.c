@@ -10,10 +10,10 @@
 #include <string.h>
 
 static const struct node_ops *const kinds[NODE_KIND_NR] = {
-    [NODE_STATIC] = &static_ops,       [NODE_COLL] = &coll_ops,
-    [NODE_CONTROL] = &control_ops,     [NODE_POINT] = &point_ops,
-    [NODE_NEAR_ROOT] = &near_root_ops, [NODE_NEAR] = &near_ops,
-    [NODE_NEAR_LINK] = &near_link_ops, [NODE_ALIAS] = &alias_ops,
+	[NODE_STATIC] = &static_ops,       [NODE_COLL] = &coll_ops,
+	[NODE_CONTROL] = &control_ops,     [NODE_POINT] = &point_ops,
+	[NODE_NEAR_ROOT] = &near_root_ops, [NODE_NEAR] = &near_ops,
+	[NODE_NEAR_LINK] = &near_link_ops, [NODE_ALIAS] = &alias_ops,
 };
 
 const struct node_ops *
@@ -39,8 +39,7 @@ req_read_only(struct req *r)
 	return err_set(&r->err, ERR_READ_ONLY, "mounted read-only");
 }
 
-/* --- paths, for people -------------------------------------------------------
- */
+/* --- paths, for people ----------------------------------------------- */
 
 static void
 coll_path(struct req *r, uint32_t coll, struct buf *b)
@@ -87,10 +86,10 @@ path_print(struct req *r, const struct node *n, const char *name, struct buf *b)
 		static_path(n->no, b);
 	else if (n->kind == NODE_ALIAS)
 		buf_printf(
-		    b, "/collections/%s",
-		    alias_find(&r->fs->aliases, n->no, alias, sizeof alias)
-			? alias
-			: "?");
+			b, "/collections/%s",
+			alias_find(&r->fs->aliases, n->no, alias, sizeof alias)
+				? alias
+				: "?");
 	else
 		coll_path(r, n->coll, b);
 	if (n->kind == NODE_CONTROL)
@@ -119,8 +118,7 @@ req_refused(struct req *r, const struct node *n, const char *name)
 	errlog_add(&r->fs->errors, &f);
 }
 
-/* --- entries ----------------------------------------------------------------
- */
+/* --- entries --------------------------------------------------------- */
 
 void
 entry_init(struct entry *e, enum node_kind kind, uint32_t coll, uint64_t no,

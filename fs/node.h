@@ -114,7 +114,7 @@ struct node_ops {
 };
 
 extern const struct node_ops static_ops, collections_ops, coll_ops, control_ops,
-    point_ops, near_root_ops, near_ops, near_link_ops, alias_ops;
+	point_ops, near_root_ops, near_ops, near_link_ops, alias_ops;
 
 const struct node_ops *node_ops_of(const struct node *n);
 
@@ -124,8 +124,7 @@ int collections_rename(struct req *r, const char *from, const char *to,
 int coll_file_rename(struct req *r, uint32_t from_coll, const char *from,
 		     uint32_t to_coll, const char *to, unsigned flags);
 
-/* --- helpers ----------------------------------------------------------------
- */
+/* --- helpers --------------------------------------------------------- */
 
 #define fail(r, code, ...) err_set(&(r)->err, code, __VA_ARGS__)
 

@@ -18,8 +18,7 @@ coll_changed(struct req *r, uint32_t coll)
 	memo_set_changed(&r->fs->scratch, coll, clock_wall_ns());
 }
 
-/* --- finding ----------------------------------------------------------------
- */
+/* --- finding --------------------------------------------------------- */
 
 static int
 control_or_near_entry(struct req *r, uint32_t coll, const struct name *nm,
@@ -106,8 +105,8 @@ coll_lookup(struct req *r, const struct node *dir, const char *name,
 
 	if (rc)
 		return rc == -ERR_NAME_LONG
-			   ? rc
-			   : fail(r, ERR_NOT_FOUND, "no such file");
+			       ? rc
+			       : fail(r, ERR_NOT_FOUND, "no such file");
 	if (is_config(&nm) &&
 	    memo_config_hidden(&r->fs->scratch, dir->coll, r->pid))
 		return fail(r, ERR_NOT_FOUND, "no such file");
@@ -121,8 +120,7 @@ coll_lookup(struct req *r, const struct node *dir, const char *name,
 	return rc;
 }
 
-/* --- the directory itself ----------------------------------------------------
- */
+/* --- the directory itself -------------------------------------------- */
 
 static int
 coll_attr(struct req *r, const struct node *n, struct entry *ret)
@@ -205,8 +203,7 @@ coll_set_attr(struct req *r, const struct node *n, const struct set_attr *s,
 	return rc;
 }
 
-/* --- new files ---------------------------------------------------------------
- */
+/* --- new files ------------------------------------------------------- */
 
 static int
 name_refuse(struct req *r, const char *name, const struct name *nm)
@@ -240,9 +237,9 @@ new_file(struct req *r, struct coll *c, const char *name, const struct name *nm,
 				 .ctime_ns = now};
 
 	return scratch_create(
-	    &r->fs->scratch, coll_id(c), coll_take_no(c), name,
-	    nm->kind == NAME_POINT ? SCRATCH_DRAFT : SCRATCH_FILE, &a, ret,
-	    &r->err);
+		&r->fs->scratch, coll_id(c), coll_take_no(c), name,
+		nm->kind == NAME_POINT ? SCRATCH_DRAFT : SCRATCH_FILE, &a, ret,
+		&r->err);
 }
 
 static int
@@ -361,8 +358,7 @@ coll_symlink(struct req *r, const struct node *dir, const char *name,
 		    "link in collections/");
 }
 
-/* --- removing
- * ----------------------------------------------------------------- */
+/* --- removing -------------------------------------------------------- */
 
 static int
 scratch_unlink(struct req *r, struct coll *c, const char *name)
@@ -455,8 +451,7 @@ drafts_settle(struct req *r, struct coll *c)
 	}
 }
 
-/* --- listing
- * ------------------------------------------------------------------ */
+/* --- listing --------------------------------------------------------- */
 
 /* Offsets: 1, 2 the dots, then control files, scratch files, points. */
 #define OFF_CONTROL 3
@@ -481,8 +476,8 @@ list_start(struct req *r, struct list_handle *d)
 	arena_reset(&d->a);
 	/* Scratch files first: a draft that becomes a point meanwhile is
 	 * listed twice, not never. */
-	rc =
-	    scratch_list(t, coll_id(d->h.coll), &d->a, &d->s, &d->n_s, &r->err);
+	rc = scratch_list(t, coll_id(d->h.coll), &d->a, &d->s, &d->n_s,
+			  &r->err);
 	if (rc == 0)
 		rc = coll_list_open(d->h.coll, &list, &r->err);
 	if (rc)
@@ -508,7 +503,8 @@ list_controls(struct req *r, struct list_handle *d, off_t off,
 		if (off >= next)
 			continue;
 		if (near ? near_root_ops.attr(
-			       r, &(struct node){NODE_NEAR_ROOT, coll, 0}, &e)
+				   r, &(struct node){NODE_NEAR_ROOT, coll, 0},
+				   &e)
 			 : control_entry(r, coll, (enum control)i, f->plus, &e))
 			continue;
 		if (f->add(f, near ? ".near" : control_name((enum control)i),
@@ -527,7 +523,7 @@ list_scratch(struct req *r, struct list_handle *d, const struct owner *o,
 
 	for (off_t i = MAX(off - OFF_SCRATCH, 0); i < d->n_s; i++) {
 		struct scratch *s =
-		    scratch_find_no(&r->fs->scratch, coll, d->s[i].no);
+			scratch_find_no(&r->fs->scratch, coll, d->s[i].no);
 		int full;
 
 		if (s == NULL)
@@ -599,8 +595,8 @@ list_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops list_ops = {
-    .readdir = list_readdir,
-    .release = list_release,
+	.readdir = list_readdir,
+	.release = list_release,
 };
 
 static int
@@ -617,13 +613,13 @@ coll_opendir(struct req *r, const struct node *n, struct handle **ret)
 }
 
 const struct node_ops coll_ops = {
-    .lookup = coll_lookup,
-    .attr = coll_attr,
-    .set_attr = coll_set_attr,
-    .opendir = coll_opendir,
-    .create = coll_create,
-    .mkdir = coll_mkdir,
-    .symlink = coll_symlink,
-    .unlink = coll_unlink,
-    .rmdir = coll_rmdir,
+	.lookup = coll_lookup,
+	.attr = coll_attr,
+	.set_attr = coll_set_attr,
+	.opendir = coll_opendir,
+	.create = coll_create,
+	.mkdir = coll_mkdir,
+	.symlink = coll_symlink,
+	.unlink = coll_unlink,
+	.rmdir = coll_rmdir,
 };

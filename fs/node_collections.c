@@ -243,8 +243,7 @@ collections_rename(struct req *r, const char *from, const char *to,
 	return rc;
 }
 
-/* --- listing ----------------------------------------------------------------
- */
+/* --- listing --------------------------------------------------------- */
 
 struct names_handle {
 	struct handle h;
@@ -287,8 +286,8 @@ names_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops names_ops = {
-    .readdir = names_readdir,
-    .release = names_release,
+	.readdir = names_readdir,
+	.release = names_release,
 };
 
 static int
@@ -300,19 +299,18 @@ collections_opendir(struct req *r, const struct node *n, struct handle **ret)
 }
 
 const struct node_ops collections_ops = {
-    .lookup = collections_lookup,
-    .attr = collections_attr,
-    .set_attr = collections_set_attr,
-    .opendir = collections_opendir,
-    .create = collections_create,
-    .mkdir = collections_mkdir,
-    .symlink = collections_symlink,
-    .unlink = collections_unlink,
-    .rmdir = collections_rmdir,
+	.lookup = collections_lookup,
+	.attr = collections_attr,
+	.set_attr = collections_set_attr,
+	.opendir = collections_opendir,
+	.create = collections_create,
+	.mkdir = collections_mkdir,
+	.symlink = collections_symlink,
+	.unlink = collections_unlink,
+	.rmdir = collections_rmdir,
 };
 
-/* --- aliases ----------------------------------------------------------------
- */
+/* --- aliases --------------------------------------------------------- */
 
 static bool
 alias_look(struct req *r, const struct node *n, struct catalog_entry *ret)
@@ -375,7 +373,7 @@ alias_readlink(struct req *r, const struct node *n, char **ret)
 }
 
 const struct node_ops alias_ops = {
-    .attr = alias_attr,
-    .set_attr = alias_set_attr,
-    .readlink = alias_readlink,
+	.attr = alias_attr,
+	.set_attr = alias_set_attr,
+	.readlink = alias_readlink,
 };

@@ -14,8 +14,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* --- texts
- * --------------------------------------------------------------------- */
+/* --- texts ----------------------------------------------------------- */
 
 static int
 config_print(struct req *r, struct coll *c, uint64_t no, struct buf *ret)
@@ -139,8 +138,7 @@ kind_of(enum control c)
 				     : NULL;
 }
 
-/* --- attributes
- * ------------------------------------------------------------------ */
+/* --- attributes ------------------------------------------------------ */
 
 static uint32_t
 control_mode(enum control c, uint32_t coll_mode)
@@ -253,7 +251,7 @@ control_open(struct req *r, const struct node *n, int flags,
 }
 
 const struct node_ops control_ops = {
-    .attr = control_attr,
-    .set_attr = control_set_attr,
-    .open = control_open,
+	.attr = control_attr,
+	.set_attr = control_set_attr,
+	.open = control_open,
 };

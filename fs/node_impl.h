@@ -7,8 +7,7 @@
 
 #include "fs/node.h"
 
-/* --- generated and settings files (node_text.c) ------------------------------
- */
+/* --- generated and settings files (node_text.c) ---------------------- */
 
 struct text_kind {
 	int (*print)(struct req *r, struct coll *c, uint64_t no,
@@ -25,14 +24,12 @@ int text_size(struct req *r, const struct text_kind *k, struct coll *c,
 int text_slice(struct req *r, const struct buf *b, size_t n, uint64_t at,
 	       struct slice *ret);
 
-/* --- root --------------------------------------------------------------------
- */
+/* --- root ------------------------------------------------------------ */
 
 void static_path(uint64_t no, struct buf *b);
 int readme_print(struct buf *ret); /* readme.c */
 
-/* --- points and scratch files ------------------------------------------------
- */
+/* --- points and scratch files ---------------------------------------- */
 
 struct open_state;
 void point_entry(struct req *r, const struct owner *o, uint32_t coll,
@@ -49,8 +46,7 @@ int scratch_open(struct req *r, struct coll *coll_take, struct scratch *s,
 void drafts_settle(struct req *r, struct coll *c);
 void coll_changed(struct req *r, uint32_t coll); /* its entries */
 
-/* --- control files
- * ------------------------------------------------------------ */
+/* --- control files --------------------------------------------------- */
 
 extern const struct text_kind config_kind, status_kind;
 int control_entry(struct req *r, uint32_t coll, enum control c, bool plus,

@@ -73,8 +73,7 @@ refuse(struct import_handle *m, uint64_t line, const struct err *e)
 	req_refused(r, &n, NULL);
 }
 
-/* --- batches
- * ------------------------------------------------------------------------ */
+/* --- batches --------------------------------------------------------- */
 
 /* What the kernel may know of a point that was there before. */
 static void
@@ -149,8 +148,7 @@ value_end(struct import_handle *m)
 	memset(&m->feed, 0, sizeof m->feed);
 }
 
-/* --- values
- * ------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------- */
 
 static uint64_t
 newlines(const uint8_t *p, size_t n)
@@ -240,8 +238,7 @@ import_write(struct req *r, struct handle *h, const void *bytes, size_t n,
 	return rc;
 }
 
-/* --- the report
- * ---------------------------------------------------------------------- */
+/* --- the report ------------------------------------------------------ */
 
 static int
 import_end(struct req *r, struct import_handle *m, bool final)
@@ -317,7 +314,7 @@ static void
 report(struct import_handle *m)
 {
 	double s =
-	    m->start_ns ? (double)(clock_mono_ns() - m->start_ns) / 1e9 : 0;
+		m->start_ns ? (double)(clock_mono_ns() - m->start_ns) / 1e9 : 0;
 	struct buf *b = &m->answer;
 
 	qsort(m->told, m->n_told, sizeof(*m->told), by_line);
@@ -393,11 +390,11 @@ import_truncate(struct req *r, struct handle *h, uint64_t size)
 }
 
 static const struct handle_ops import_ops = {
-    .read = import_read,
-    .write = import_write,
-    .flush = import_flush,
-    .truncate = import_truncate,
-    .release = import_release,
+	.read = import_read,
+	.write = import_write,
+	.flush = import_flush,
+	.truncate = import_truncate,
+	.release = import_release,
 };
 
 int
@@ -405,8 +402,8 @@ import_open(struct req *r, const struct node *n, struct coll *coll_take,
 	    struct handle **ret)
 {
 	struct import_handle *m = (struct import_handle *)handle_new(
-	    sizeof *m, &import_ops, node_ino(n->kind, n->coll, n->no),
-	    coll_take);
+		sizeof *m, &import_ops, node_ino(n->kind, n->coll, n->no),
+		coll_take);
 
 	if (m == NULL)
 		return fail(r, ERR_NO_MEMORY, "an open file");

@@ -44,8 +44,7 @@ dir_entry(struct req *r, enum node_kind kind, uint32_t coll, uint64_t no,
 	return 0;
 }
 
-/* --- .near
- * ----------------------------------------------------------------------- */
+/* --- .near ----------------------------------------------------------- */
 
 static int
 root_attr(struct req *r, const struct node *n, struct entry *ret)
@@ -91,8 +90,8 @@ root_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops root_dir_ops = {
-    .readdir = root_readdir,
-    .release = root_release,
+	.readdir = root_readdir,
+	.release = root_release,
 };
 
 static int
@@ -104,13 +103,12 @@ root_opendir(struct req *r, const struct node *n, struct handle **ret)
 }
 
 const struct node_ops near_root_ops = {
-    .lookup = root_lookup,
-    .attr = root_attr,
-    .opendir = root_opendir,
+	.lookup = root_lookup,
+	.attr = root_attr,
+	.opendir = root_opendir,
 };
 
-/* --- links
- * ----------------------------------------------------------------------- */
+/* --- links ----------------------------------------------------------- */
 
 static int
 link_entry(struct req *r, uint32_t coll, const struct id_key *id,
@@ -171,12 +169,11 @@ link_readlink(struct req *r, const struct node *n, char **ret)
 }
 
 const struct node_ops near_link_ops = {
-    .attr = link_attr,
-    .readlink = link_readlink,
+	.attr = link_attr,
+	.readlink = link_readlink,
 };
 
-/* --- .near/<id>
- * ------------------------------------------------------------------- */
+/* --- .near/<id> ------------------------------------------------------ */
 
 struct neighbour {
 	char name[FS_NAME_MAX + 1];
@@ -237,8 +234,8 @@ near_readdir(struct req *r, struct handle *h, off_t off, struct dir_fill *f)
 }
 
 static const struct handle_ops near_dir_ops = {
-    .readdir = near_readdir,
-    .release = root_release,
+	.readdir = near_readdir,
+	.release = root_release,
 };
 
 static int
@@ -276,7 +273,7 @@ near_opendir(struct req *r, const struct node *n, struct handle **ret)
 	if (rc)
 		return rc;
 	d = (struct near_handle *)handle_new(
-	    sizeof *d, &near_dir_ops, node_ino(n->kind, n->coll, n->no), c);
+		sizeof *d, &near_dir_ops, node_ino(n->kind, n->coll, n->no), c);
 	if (d == NULL)
 		return fail(r, ERR_NO_MEMORY, "an open directory");
 	rc = search(r, d, n->no);
@@ -289,7 +286,7 @@ near_opendir(struct req *r, const struct node *n, struct handle **ret)
 }
 
 const struct node_ops near_ops = {
-    .lookup = near_lookup,
-    .attr = near_attr,
-    .opendir = near_opendir,
+	.lookup = near_lookup,
+	.attr = near_attr,
+	.opendir = near_opendir,
 };

@@ -45,8 +45,7 @@ struct point_handle {
 	size_t parsed_n; /* text's length when it was parsed; 0: not */
 };
 
-/* --- attributes
- * --------------------------------------------------------------- */
+/* --- attributes ------------------------------------------------------ */
 
 void
 point_entry(struct req *r, const struct owner *o, uint32_t coll, uint64_t no,
@@ -251,8 +250,7 @@ point_set_attr(struct req *r, const struct node *n, const struct set_attr *a,
 	return 0; /* chmod, chgrp: no effect, no complaint */
 }
 
-/* --- opening
- * ------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------- */
 
 static bool
 may_write(int flags)
@@ -267,7 +265,7 @@ handle_make(struct req *r, struct coll *c_take, uint64_t no, int flags)
 {
 	uint64_t ino = node_ino(NODE_POINT, coll_id(c_take), no);
 	struct point_handle *p = (struct point_handle *)handle_new(
-	    sizeof *p, &point_handle_ops, ino, c_take);
+		sizeof *p, &point_handle_ops, ino, c_take);
 
 	if (p == NULL) {
 		fail(r, ERR_NO_MEMORY, "an open file");
@@ -378,8 +376,7 @@ point_open(struct req *r, const struct node *n, int flags, struct handle **ret)
 	return rc;
 }
 
-/* --- bytes
- * ---------------------------------------------------------------------- */
+/* --- bytes ----------------------------------------------------------- */
 
 /* What comes first of all that a writer does. */
 static void
@@ -440,8 +437,8 @@ static int
 parse(struct req *r, struct point_handle *p, const struct id_key *id,
       struct arena *a, struct point *ret)
 {
-	int rc =
-	    json_point_parse(p->text.p, p->text.n, id, false, a, ret, &r->err);
+	int rc = json_point_parse(p->text.p, p->text.n, id, false, a, ret,
+				  &r->err);
 
 	return rc ? rc : coll_fits(p->h.coll, ret, &r->err);
 }
@@ -595,8 +592,7 @@ point_truncate(struct req *r, struct handle *h, uint64_t size)
 	return rc;
 }
 
-/* --- commit
- * ---------------------------------------------------------------------- */
+/* --- commit ---------------------------------------------------------- */
 
 /* The document under this id, from the early check if it still holds. */
 static int
@@ -780,15 +776,15 @@ point_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops point_handle_ops = {
-    .read = point_read,
-    .write = point_write,
-    .flush = point_flush,
-    .truncate = point_truncate,
-    .release = point_release,
+	.read = point_read,
+	.write = point_write,
+	.flush = point_flush,
+	.truncate = point_truncate,
+	.release = point_release,
 };
 
 const struct node_ops point_ops = {
-    .attr = point_attr,
-    .set_attr = point_set_attr,
-    .open = point_open,
+	.attr = point_attr,
+	.set_attr = point_set_attr,
+	.open = point_open,
 };

@@ -137,8 +137,7 @@ finish(struct req *r, struct query_handle *q)
 	return rc;
 }
 
-/* --- running
- * -------------------------------------------------------------------- */
+/* --- running --------------------------------------------------------- */
 
 static double
 seconds_since(int64_t start_ns)
@@ -151,7 +150,7 @@ run_search(struct req *r, struct query_handle *q, int64_t start)
 {
 	struct search_request *s = &q->request.search;
 	struct hits *hits =
-	    arena_zalloc(r->a, (s->n ? s->n : 1) * sizeof(*hits));
+		arena_zalloc(r->a, (s->n ? s->n : 1) * sizeof(*hits));
 	int rc = 0;
 
 	if (hits == NULL)
@@ -212,8 +211,7 @@ run(struct req *r, struct query_handle *q)
 	req_refused(r, &n, NULL);
 }
 
-/* --- reading
- * ---------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------- */
 
 static struct asked_key
 asked_key(struct req *r, const struct query_handle *q)
@@ -275,8 +273,7 @@ query_read(struct req *r, struct handle *h, size_t n, off_t at,
 	return rc;
 }
 
-/* --- closing
- * ---------------------------------------------------------------------- */
+/* --- closing --------------------------------------------------------- */
 
 /* Kept at flush, not at release, which may come after the next command. */
 static void
@@ -335,11 +332,11 @@ query_truncate(struct req *r, struct handle *h, uint64_t size)
 }
 
 static const struct handle_ops query_ops = {
-    .read = query_read,
-    .write = query_write,
-    .flush = query_flush,
-    .truncate = query_truncate,
-    .release = query_release,
+	.read = query_read,
+	.write = query_write,
+	.flush = query_flush,
+	.truncate = query_truncate,
+	.release = query_release,
 };
 
 int
@@ -347,8 +344,8 @@ query_open(struct req *r, const struct node *n, struct coll *coll_take,
 	   struct handle **ret)
 {
 	struct query_handle *q = (struct query_handle *)handle_new(
-	    sizeof *q, &query_ops, node_ino(n->kind, n->coll, n->no),
-	    coll_take);
+		sizeof *q, &query_ops, node_ino(n->kind, n->coll, n->no),
+		coll_take);
 
 	if (q == NULL)
 		return fail(r, ERR_NO_MEMORY, "an open file");

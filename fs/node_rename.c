@@ -77,8 +77,7 @@ tell_moved(struct req *r, const struct side *from, const struct side *to)
 			     node_ino(NODE_COLL, coll_id(to->c), 0), to->file);
 }
 
-/* --- a point
- * ------------------------------------------------------------------ */
+/* --- a point --------------------------------------------------------- */
 
 static int
 point_to_point(struct req *r, struct side *from, struct side *to,
@@ -150,8 +149,7 @@ point_to_scratch(struct req *r, struct side *from, struct side *to)
 	return rc;
 }
 
-/* --- a scratch file
- * ------------------------------------------------------------ */
+/* --- a scratch file -------------------------------------------------- */
 
 static int
 scratch_text(struct req *r, struct scratch *s, struct slice *ret)
@@ -283,8 +281,7 @@ scratch_rename_any(struct req *r, struct side *from, struct side *to,
 	return rc;
 }
 
-/* --- exchange
- * -------------------------------------------------------------------- */
+/* --- exchange -------------------------------------------------------- */
 
 static int
 exchange(struct req *r, struct side *a, struct side *b)
@@ -312,8 +309,7 @@ exchange(struct req *r, struct side *a, struct side *b)
 		    "be exchanged");
 }
 
-/* --- all together
- * ------------------------------------------------------------------ */
+/* --- all together ---------------------------------------------------- */
 
 static int
 names_check(struct req *r, const struct side *from, const struct side *to,

@@ -17,21 +17,23 @@ static const struct static_file {
 	const char *name;
 	uint32_t mode;
 } files[STATIC_NR] = {
-    [STATIC_ROOT] = {STATIC_ROOT, "", S_IFDIR | 0755},
-    [STATIC_README] = {STATIC_ROOT, "README.md", S_IFREG | 0444},
-    [STATIC_CONFIG] = {STATIC_ROOT, "config.json", S_IFREG | 0644},
-    [STATIC_STATUS] = {STATIC_ROOT, "status.json", S_IFREG | 0444},
-    [STATIC_ERRORS] = {STATIC_ROOT, "errors.jsonl", S_IFREG | 0444},
-    [STATIC_METRICS] = {STATIC_ROOT, "metrics.prom", S_IFREG | 0444},
-    [STATIC_COLLECTIONS] = {STATIC_ROOT, "collections", S_IFDIR | 0755},
-    [STATIC_SNAPSHOTS] = {STATIC_ROOT, "snapshots", S_IFDIR | 0755},
-    [STATIC_SNAPSHOTS_COLLECTIONS] = {STATIC_SNAPSHOTS, "collections",
-				      S_IFDIR | 0755},
-    [STATIC_SNAPSHOTS_SHARDS] = {STATIC_SNAPSHOTS, "shards", S_IFDIR | 0755},
-    [STATIC_SNAPSHOTS_FULL] = {STATIC_SNAPSHOTS, "full", S_IFDIR | 0755},
-    [STATIC_HISTORY] = {STATIC_ROOT, "history", S_IFDIR | 0755},
-    [STATIC_CLUSTER] = {STATIC_ROOT, "cluster", S_IFDIR | 0755},
-    [STATIC_CLUSTER_STATUS] = {STATIC_CLUSTER, "status.json", S_IFREG | 0444},
+	[STATIC_ROOT] = {STATIC_ROOT, "", S_IFDIR | 0755},
+	[STATIC_README] = {STATIC_ROOT, "README.md", S_IFREG | 0444},
+	[STATIC_CONFIG] = {STATIC_ROOT, "config.json", S_IFREG | 0644},
+	[STATIC_STATUS] = {STATIC_ROOT, "status.json", S_IFREG | 0444},
+	[STATIC_ERRORS] = {STATIC_ROOT, "errors.jsonl", S_IFREG | 0444},
+	[STATIC_METRICS] = {STATIC_ROOT, "metrics.prom", S_IFREG | 0444},
+	[STATIC_COLLECTIONS] = {STATIC_ROOT, "collections", S_IFDIR | 0755},
+	[STATIC_SNAPSHOTS] = {STATIC_ROOT, "snapshots", S_IFDIR | 0755},
+	[STATIC_SNAPSHOTS_COLLECTIONS] = {STATIC_SNAPSHOTS, "collections",
+					  S_IFDIR | 0755},
+	[STATIC_SNAPSHOTS_SHARDS] = {STATIC_SNAPSHOTS, "shards",
+				     S_IFDIR | 0755},
+	[STATIC_SNAPSHOTS_FULL] = {STATIC_SNAPSHOTS, "full", S_IFDIR | 0755},
+	[STATIC_HISTORY] = {STATIC_ROOT, "history", S_IFDIR | 0755},
+	[STATIC_CLUSTER] = {STATIC_ROOT, "cluster", S_IFDIR | 0755},
+	[STATIC_CLUSTER_STATUS] = {STATIC_CLUSTER, "status.json",
+				   S_IFREG | 0444},
 };
 
 void
@@ -43,8 +45,7 @@ static_path(uint64_t no, struct buf *b)
 	buf_printf(b, "/%s", files[no].name);
 }
 
-/* --- texts ------------------------------------------------------------------
- */
+/* --- texts ----------------------------------------------------------- */
 
 static void
 quote(struct buf *b, const char *s)
@@ -206,8 +207,7 @@ static const struct text_kind static_text = {.print = text_print};
 static const struct text_kind settings_text = {.print = text_print,
 					       .commit = settings_commit};
 
-/* --- operations -------------------------------------------------------------
- */
+/* --- operations ------------------------------------------------------ */
 
 static int
 static_entry(struct req *r, uint64_t no, struct entry *e)
@@ -279,7 +279,7 @@ static int
 static_open(struct req *r, const struct node *n, int flags, struct handle **ret)
 {
 	const struct text_kind *k =
-	    n->no == STATIC_CONFIG ? &settings_text : &static_text;
+		n->no == STATIC_CONFIG ? &settings_text : &static_text;
 
 	if (n->no == 0 || n->no >= STATIC_NR)
 		return req_stale(r);
@@ -315,8 +315,8 @@ static_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops static_dir_ops = {
-    .readdir = static_readdir,
-    .release = static_release,
+	.readdir = static_readdir,
+	.release = static_release,
 };
 
 static int
@@ -384,14 +384,14 @@ static_unlink(struct req *r, const struct node *dir, const char *name)
 }
 
 const struct node_ops static_ops = {
-    .lookup = static_lookup,
-    .attr = static_attr,
-    .set_attr = static_set_attr,
-    .open = static_open,
-    .opendir = static_opendir,
-    .create = static_create,
-    .mkdir = static_mkdir,
-    .symlink = static_symlink,
-    .unlink = static_unlink,
-    .rmdir = static_unlink,
+	.lookup = static_lookup,
+	.attr = static_attr,
+	.set_attr = static_set_attr,
+	.open = static_open,
+	.opendir = static_opendir,
+	.create = static_create,
+	.mkdir = static_mkdir,
+	.symlink = static_symlink,
+	.unlink = static_unlink,
+	.rmdir = static_unlink,
 };

@@ -131,11 +131,11 @@ file_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops file_ops = {
-    .read = file_read,
-    .write = file_write,
-    .flush = file_flush,
-    .truncate = file_truncate_to,
-    .release = file_release,
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.truncate = file_truncate_to,
+	.release = file_release,
 };
 
 int
@@ -153,8 +153,8 @@ scratch_open(struct req *r, struct coll *coll_take, struct scratch *s,
 		return rc;
 	}
 	sh = (struct scratch_handle *)handle_new(
-	    sizeof *sh, &file_ops, node_ino(NODE_POINT, s->coll, s->no),
-	    coll_take);
+		sizeof *sh, &file_ops, node_ino(NODE_POINT, s->coll, s->no),
+		coll_take);
 	if (sh == NULL)
 		return fail(r, ERR_NO_MEMORY, "an open file");
 	mutex_lock(&t->lock);

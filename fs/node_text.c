@@ -160,11 +160,11 @@ text_release(struct req *r, struct handle *h)
 }
 
 static const struct handle_ops text_handle_ops = {
-    .read = text_read,
-    .write = text_write,
-    .flush = text_flush,
-    .truncate = text_truncate,
-    .release = text_release,
+	.read = text_read,
+	.write = text_write,
+	.flush = text_flush,
+	.truncate = text_truncate,
+	.release = text_release,
 };
 
 int

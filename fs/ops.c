@@ -61,8 +61,7 @@ arena_of_thread(void)
 	return thread_arena;
 }
 
-/* --- the frame of every request
- * -------------------------------------------------- */
+/* --- the frame of every request -------------------------------------- */
 
 struct call {
 	struct req r;
@@ -181,8 +180,7 @@ reply_attr(struct call *c, int rc, const struct entry *e)
 	call_end(c);
 }
 
-/* --- names
- * -------------------------------------------------------------------------- */
+/* --- names ----------------------------------------------------------- */
 
 static void
 op_lookup(fuse_req_t fr, fuse_ino_t dir, const char *name)
@@ -230,9 +228,9 @@ op_mknod(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mode,
 		rc = err_set(&c.r.err, ERR_PERM, "only regular files");
 	else
 		rc = ops_of(&c)->create
-			 ? ops_of(&c)->create(&c.r, &c.n, name, mode, O_EXCL,
-					      NULL, &e)
-			 : missing(&c, ERR_PERM);
+			     ? ops_of(&c)->create(&c.r, &c.n, name, mode,
+						  O_EXCL, NULL, &e)
+			     : missing(&c, ERR_PERM);
 	reply_entry(&c, rc, &e);
 }
 
@@ -260,8 +258,8 @@ op_symlink(fuse_req_t fr, const char *target, fuse_ino_t dir, const char *name)
 	if (call_begin(&c, fr, "symlink", dir, name))
 		return;
 	rc = ops_of(&c)->symlink
-		 ? ops_of(&c)->symlink(&c.r, &c.n, name, target, &e)
-		 : missing(&c, ERR_PERM);
+		     ? ops_of(&c)->symlink(&c.r, &c.n, name, target, &e)
+		     : missing(&c, ERR_PERM);
 	reply_entry(&c, rc, &e);
 }
 
@@ -352,8 +350,7 @@ op_readlink(fuse_req_t fr, fuse_ino_t ino)
 	call_end(&c);
 }
 
-/* --- attributes
- * ------------------------------------------------------------------------ */
+/* --- attributes ------------------------------------------------------ */
 
 static void
 op_getattr(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -405,9 +402,9 @@ op_setattr(fuse_req_t fr, fuse_ino_t ino, struct stat *st, int which,
 		return;
 	set_attr_of(st, which, &s);
 	if (s.which)
-		rc = ops_of(&c)->set_attr
-			 ? ops_of(&c)->set_attr(&c.r, &c.n, &s, handle_of(fi))
-			 : missing(&c, ERR_PERM);
+		rc = ops_of(&c)->set_attr ? ops_of(&c)->set_attr(&c.r, &c.n, &s,
+								 handle_of(fi))
+					  : missing(&c, ERR_PERM);
 	if (rc == 0)
 		rc = ops_of(&c)->attr(&c.r, &c.n, &e);
 	reply_attr(&c, rc, &e);
@@ -436,9 +433,7 @@ op_statfs(fuse_req_t fr, fuse_ino_t ino)
 	call_end(&c);
 }
 
-/* --- open files
- * ----------------------------------------------------------------------------
- */
+/* --- open files ------------------------------------------------------ */
 
 static void
 file_info(const struct handle *h, struct fuse_file_info *fi)
@@ -482,9 +477,9 @@ op_create(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mode,
 
 	if (call_begin(&c, fr, "create", dir, name))
 		return;
-	rc = ops_of(&c)->create
-		 ? ops_of(&c)->create(&c.r, &c.n, name, mode, fi->flags, &h, &e)
-		 : missing(&c, ERR_PERM);
+	rc = ops_of(&c)->create ? ops_of(&c)->create(&c.r, &c.n, name, mode,
+						     fi->flags, &h, &e)
+				: missing(&c, ERR_PERM);
 	if (rc) {
 		reply_err(&c, rc);
 		return;
@@ -578,8 +573,7 @@ op_release(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_err(&c, 0);
 }
 
-/* --- open directories
- * ------------------------------------------------------------------------- */
+/* --- open directories ------------------------------------------------ */
 
 static void
 op_opendir(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -683,9 +677,7 @@ op_fsyncdir(fuse_req_t fr, fuse_ino_t ino, int datasync,
 	reply_err(&c, db_sync(c.r.fs->db, &c.r.err));
 }
 
-/* --- the connection
- * ------------------------------------------------------------------------------
- */
+/* --- the connection -------------------------------------------------- */
 
 static void
 want(struct fuse_conn_info *conn, unsigned cap)
@@ -710,10 +702,10 @@ op_init(void *userdata, struct fuse_conn_info *conn)
 	 * are the kernel's own.  Set-id bits of scratch files are cleared by
 	 * the kernel. */
 	conn->want &=
-	    ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-			FUSE_CAP_SPLICE_MOVE | FUSE_CAP_POSIX_LOCKS |
-			FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_WRITEBACK_CACHE |
-			FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_HANDLE_KILLPRIV);
+		~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+			    FUSE_CAP_SPLICE_MOVE | FUSE_CAP_POSIX_LOCKS |
+			    FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_WRITEBACK_CACHE |
+			    FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_HANDLE_KILLPRIV);
 	conn->max_write = 1u << 20;
 	conn->time_gran = 1;
 }
@@ -721,31 +713,31 @@ op_init(void *userdata, struct fuse_conn_info *conn)
 /* No extended attributes: what is not here is answered with ENOSYS once and
  * never asked again. */
 const struct fuse_lowlevel_ops session_ops = {
-    .init = op_init,
-    .lookup = op_lookup,
-    .forget = op_forget,
-    .forget_multi = op_forget_multi,
-    .getattr = op_getattr,
-    .setattr = op_setattr,
-    .readlink = op_readlink,
-    .mknod = op_mknod,
-    .mkdir = op_mkdir,
-    .unlink = op_unlink,
-    .rmdir = op_rmdir,
-    .symlink = op_symlink,
-    .rename = op_rename,
-    .link = op_link,
-    .open = op_open,
-    .create = op_create,
-    .read = op_read,
-    .write = op_write,
-    .flush = op_flush,
-    .release = op_release,
-    .fsync = op_fsync,
-    .opendir = op_opendir,
-    .readdir = op_readdir,
-    .readdirplus = op_readdirplus,
-    .releasedir = op_release,
-    .fsyncdir = op_fsyncdir,
-    .statfs = op_statfs,
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_open,
+	.create = op_create,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.release = op_release,
+	.fsync = op_fsync,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_release,
+	.fsyncdir = op_fsyncdir,
+	.statfs = op_statfs,
 };

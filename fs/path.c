@@ -14,9 +14,9 @@
 #define ROOT_INO  1
 
 static const char *const controls[CONTROL_NR] = {
-    [CONTROL_CONFIG] = ".config.json", [CONTROL_STATUS] = ".status.json",
-    [CONTROL_SEARCH] = ".search",      [CONTROL_SCROLL] = ".scroll",
-    [CONTROL_COUNT] = ".count",        [CONTROL_IMPORT] = ".import",
+	[CONTROL_CONFIG] = ".config.json", [CONTROL_STATUS] = ".status.json",
+	[CONTROL_SEARCH] = ".search",      [CONTROL_SCROLL] = ".scroll",
+	[CONTROL_COUNT] = ".count",        [CONTROL_IMPORT] = ".import",
 };
 
 static const char *const not_yet[] = {".facet", ".matrix", ".update",

@@ -72,7 +72,7 @@ bool node_parse(uint64_t ino, struct node *ret); /* false: no such kind */
 
 const char *control_name(enum control c); /* ".search" */
 
-/* --- names in a collection ------------------------------------------------ */
+/* --- names in a collection ------------------------------------------- */
 
 enum name_kind {
 	NAME_POINT,   /* <id>.json: id is set */

@@ -16,8 +16,7 @@
 
 #define BUCKETS_MIN 256
 
-/* --- tables -----------------------------------------------------------------
- */
+/* --- tables ---------------------------------------------------------- */
 
 static size_t
 name_bucket(const struct scratch_tree *t, uint32_t coll, const char *name)
@@ -150,8 +149,7 @@ memo_count(struct scratch_tree *t, const struct scratch *s, int by)
 	mutex_unlock(&t->memo_lock);
 }
 
-/* --- life -------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------ */
 
 int
 scratch_tree_init(struct scratch_tree *t, int tmp_fd, uint64_t max_bytes,
@@ -329,8 +327,7 @@ scratch_unref(struct scratch_tree *t, struct scratch *s)
 	mutex_unlock(&t->lock);
 }
 
-/* --- names ------------------------------------------------------------------
- */
+/* --- names ----------------------------------------------------------- */
 
 void
 scratch_claim(struct scratch_tree *t, struct scratch *s)
@@ -473,8 +470,7 @@ scratch_count(struct scratch_tree *t, uint32_t coll)
 	return m.n_files;
 }
 
-/* --- bytes ------------------------------------------------------------------
- */
+/* --- bytes ----------------------------------------------------------- */
 
 int
 scratch_read(struct scratch *s, void *p, size_t n, uint64_t at, size_t *ret_n,
@@ -553,8 +549,8 @@ set_size(struct scratch_tree *t, struct scratch *s, uint64_t size,
 		if (size > SCRATCH_SIZE_MAX)
 			return err_set(err, ERR_TOO_BIG, "a scratch file");
 		t->used += more;
-		used =
-		    t->used; /* others may have added: then they see it too */
+		used = t->used; /* others may have added: then they see it too
+				 */
 		if (used > t->max_bytes) {
 			t->used -= more;
 			return err_set(err, ERR_NO_SPACE,
@@ -640,8 +636,7 @@ scratch_attr_set(struct scratch *s, const struct scratch_attr *a)
 	mutex_unlock(&s->lock);
 }
 
-/* --- collections ------------------------------------------------------------
- */
+/* --- collections ----------------------------------------------------- */
 
 void
 memo_get(struct scratch_tree *t, uint32_t coll, struct coll_memo *ret)

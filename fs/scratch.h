@@ -136,8 +136,7 @@ int scratch_list(struct scratch_tree *t, uint32_t coll, struct arena *a,
 		 struct scratch_entry **ret, uint32_t *ret_n, struct err *err);
 uint32_t scratch_count(struct scratch_tree *t, uint32_t coll);
 
-/* --- bytes and attributes ---------------------------------------------------
- */
+/* --- bytes and attributes -------------------------------------------- */
 
 int scratch_read(struct scratch *s, void *p, size_t n, uint64_t at,
 		 size_t *ret_n, struct err *err);
@@ -149,8 +148,7 @@ uint64_t scratch_attr_get(struct scratch *s, struct scratch_attr *ret);
 /* returns the size */
 void scratch_attr_set(struct scratch *s, const struct scratch_attr *a);
 
-/* --- collections ------------------------------------------------------------
- */
+/* --- collections ----------------------------------------------------- */
 
 /* A copy; zero where nothing is remembered. */
 void memo_get(struct scratch_tree *t, uint32_t coll, struct coll_memo *ret);

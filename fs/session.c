@@ -27,8 +27,7 @@
 
 extern char **environ;
 
-/* --- signals
- * --------------------------------------------------------------------- */
+/* --- signals --------------------------------------------------------- */
 
 /*
  * The loop's main thread sleeps in sem_wait() and wakes for a signal only, but
@@ -125,8 +124,7 @@ stop_end(void)
 		handler_set(stop_signals[i], SIG_DFL);
 }
 
-/* --- a dead mount
- * ------------------------------------------------------------------ */
+/* --- a dead mount ---------------------------------------------------- */
 
 static int
 run_fusermount(const char *dir)
@@ -177,8 +175,7 @@ mountpoint_check(const char *dir, struct err *err)
 	return 0;
 }
 
-/* --- what the kernel must forget
- * ------------------------------------------------------ */
+/* --- what the kernel must forget ------------------------------------- */
 
 static void
 inval_inode(void *arg, uint64_t ino)
@@ -192,8 +189,7 @@ inval_entry(void *arg, uint64_t dir, const char *name)
 	fuse_lowlevel_notify_inval_entry(arg, dir, name, strlen(name));
 }
 
-/* --- the session
- * --------------------------------------------------------------------- */
+/* --- the session ----------------------------------------------------- */
 
 static int
 args_make(const struct serve_opts *o, struct fuse_args *ret)
@@ -202,8 +198,8 @@ args_make(const struct serve_opts *o, struct fuse_args *ret)
 	char *opts = NULL;
 	int bad = fuse_opt_add_arg(ret, "pointfs");
 
-	/* The source that mount(8) and `pointfs umount` see; a comma in it would
-	 * break the option. */
+	/* The source that mount(8) and `pointfs umount` see; a comma in it
+	 * would break the option. */
 	bad |= buf_printf(&name, "fsname=%s", o->data_path) != 0;
 	bad |= buf_put_u8(&name, 0) != 0;
 	bad |= name.failed ||
@@ -316,7 +312,7 @@ fs_init(struct fs *fs, struct db *db, const struct serve_opts *o,
 	fs->started_ns = clock_mono_ns();
 	fs->names_ns = clock_wall_ns();
 	fs->max_point_bytes =
-	    o->max_point_bytes ? o->max_point_bytes : 32u << 20;
+		o->max_point_bytes ? o->max_point_bytes : 32u << 20;
 	handle_table_init(&fs->handles);
 	alias_table_init(&fs->aliases);
 	asked_init(&fs->asked);
@@ -324,8 +320,8 @@ fs_init(struct fs *fs, struct db *db, const struct serve_opts *o,
 	mutex_init(&fs->note_lock, LOCK_LEAF);
 	mutex_init(&fs->renames, LOCK_FS_TREE);
 	return scratch_tree_init(
-	    &fs->scratch, db_tmp_fd(db),
-	    o->scratch_max_bytes ? o->scratch_max_bytes : 1ull << 30, err);
+		&fs->scratch, db_tmp_fd(db),
+		o->scratch_max_bytes ? o->scratch_max_bytes : 1ull << 30, err);
 }
 
 static void

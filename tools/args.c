@@ -13,17 +13,16 @@
 
 #define OPTIONS_MAX 24
 
-/* --- exit codes -------------------------------------------------------------
- */
+/* --- exit codes ------------------------------------------------------ */
 
 static const struct {
 	int code; /* enum errcode */
 	int exit;
 } exits[] = {
-    {ERR_DAMAGED, EXIT_DAMAGED}, {ERR_LOCKED, EXIT_BUSY},
-    {ERR_BUSY, EXIT_BUSY},       {ERR_AGAIN, EXIT_BUSY},
-    {ERR_TIMEOUT, EXIT_BUSY},    {ERR_NO_SPACE, EXIT_NO_SPACE},
-    {ERR_NOT_DIR, EXIT_TARGET},  {ERR_STOPPED, EXIT_TARGET},
+	{ERR_DAMAGED, EXIT_DAMAGED}, {ERR_LOCKED, EXIT_BUSY},
+	{ERR_BUSY, EXIT_BUSY},       {ERR_AGAIN, EXIT_BUSY},
+	{ERR_TIMEOUT, EXIT_BUSY},    {ERR_NO_SPACE, EXIT_NO_SPACE},
+	{ERR_NOT_DIR, EXIT_TARGET},  {ERR_STOPPED, EXIT_TARGET},
 };
 
 int
@@ -63,8 +62,7 @@ exit_code_of_errno(int eno)
 	}
 }
 
-/* --- messages
- * ----------------------------------------------------------------- */
+/* --- messages -------------------------------------------------------- */
 
 void
 command_usage(const struct command *c, bool whole)
@@ -114,8 +112,7 @@ number_parse(const char *s, uint64_t max, uint64_t *ret)
 	return true;
 }
 
-/* --- options
- * -------------------------------------------------------------------- */
+/* --- options --------------------------------------------------------- */
 
 static void
 option_take(const struct arg_option *o, const char *value)
@@ -152,10 +149,10 @@ args_parse(const struct command *c, int argc, char **argv,
 		}
 		if (o->name[0])
 			longs[n_longs++] = (struct option){
-			    .name = o->name,
-			    .has_arg =
-				o->flag ? no_argument : required_argument,
-			    .val = 256 + i};
+				.name = o->name,
+				.has_arg = o->flag ? no_argument
+						   : required_argument,
+				.val = 256 + i};
 	}
 	optind = 0; /* starts glibc's getopt anew */
 	while ((got = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {

@@ -52,7 +52,7 @@ bool args_parse(const struct command *c, int argc, char **argv,
 
 void command_usage(const struct command *c, bool whole);
 int usage_error(const struct command *c, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3))); /* EXIT_USAGE */
+	__attribute__((format(printf, 2, 3))); /* EXIT_USAGE */
 
 /* Prints "pointfs NAME: text" and gives the exit code for rc. */
 int command_fail(const struct command *c, int rc, const struct err *err);

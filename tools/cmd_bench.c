@@ -51,8 +51,7 @@ struct bench {
 	_Atomic int failed;
 };
 
-/* --- loading -----------------------------------------------------------------
- */
+/* --- loading --------------------------------------------------------- */
 
 static int
 file_load(const struct bench *b, const char *name, void **ret, uint64_t *ret_n,
@@ -75,8 +74,8 @@ data_load(struct bench *b, struct err *err)
 	rc = file_load(b, "base.fvecs", &base, &b->n_base, &b->dim, err);
 	b->base = base;
 	if (!rc)
-		rc =
-		    file_load(b, "query.fvecs", &query, &b->n_query, &dim, err);
+		rc = file_load(b, "query.fvecs", &query, &b->n_query, &dim,
+			       err);
 	b->query = query;
 	if (!rc)
 		rc = file_load(b, "gt.ivecs", &gt, &b->n_gt, &b->gt_k, err);
@@ -181,8 +180,7 @@ collection_fill(struct bench *b, struct err *err)
 	return rc;
 }
 
-/* --- searching
- * -------------------------------------------------------------------- */
+/* --- searching ------------------------------------------------------- */
 
 static uint32_t
 hits_right(const struct bench *b, const struct hits *hits, uint64_t q)
@@ -207,7 +205,7 @@ queries_run(void *arg, unsigned part)
 {
 	struct bench *b = arg;
 	struct query q = {
-	    .kind = QUERY_VECTOR, .dim = b->dim, .limit = K, .ef = b->ef};
+		.kind = QUERY_VECTOR, .dim = b->dim, .limit = K, .ef = b->ef};
 	struct arena a = {0};
 	struct hits hits;
 	uint64_t i;
@@ -283,8 +281,7 @@ efs_run(struct bench *b, const char *list, struct err *err)
 	return rc;
 }
 
-/* --- the command
- * -------------------------------------------------------------------- */
+/* --- the command ----------------------------------------------------- */
 
 static int
 database_run(struct bench *b, const char *path, const char *efs,
@@ -337,13 +334,13 @@ cmd_bench(const struct command *c, int argc, char **argv)
 	struct bench b = {.c = c, .distance = "Euclid"};
 	const char *keep = NULL, *threads = "1", *efs = "16,32,64,128,256,512";
 	const struct arg_option options[] = {
-	    {.name = "data", .value = &b.data},
-	    {.name = "distance", .value = &b.distance},
-	    {.name = "ef", .value = &efs},
-	    {.name = "threads", .value = &threads},
-	    {.name = "keep", .value = &keep},
-	    {.name = "json", .flag = &b.json},
-	    {0},
+		{.name = "data", .value = &b.data},
+		{.name = "distance", .value = &b.distance},
+		{.name = "ef", .value = &efs},
+		{.name = "threads", .value = &threads},
+		{.name = "keep", .value = &keep},
+		{.name = "json", .flag = &b.json},
+		{0},
 	};
 	struct err err = {0};
 	uint64_t n_threads;

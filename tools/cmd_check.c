@@ -36,8 +36,8 @@ cmd_check(const struct command *c, int argc, char **argv)
 {
 	bool deep = false;
 	const struct arg_option options[] = {
-	    {.name = "deep", .flag = &deep},
-	    {0},
+		{.name = "deep", .flag = &deep},
+		{0},
 	};
 	struct config_file cf;
 	struct db_settings s;

@@ -42,8 +42,7 @@ struct import {
 	unsigned n_shown;
 };
 
-/* --- where it goes
- * ------------------------------------------------------------- */
+/* --- where it goes --------------------------------------------------- */
 
 static void
 refused_show(void *arg, uint64_t line, const char *why)
@@ -170,8 +169,7 @@ target_end(struct import *im, struct err *err)
 	return rc;
 }
 
-/* --- where it comes from
- * --------------------------------------------------------- */
+/* --- where it comes from --------------------------------------------- */
 
 static int
 lines_copy(struct import *im, int fd, struct err *err)
@@ -330,8 +328,7 @@ file_import(struct import *im, const char *file, struct err *err)
 	return rc ? rc : ended;
 }
 
-/* --- the command
- * -------------------------------------------------------------------- */
+/* --- the command ----------------------------------------------------- */
 
 static int
 target_open(struct import *im, struct err *err)
@@ -384,10 +381,10 @@ cmd_import(const struct command *c, int argc, char **argv)
 	const char *first = "0";
 	bool json = false;
 	const struct arg_option options[] = {
-	    {.name = "first-id", .value = &first},
-	    {.name = "payload", .value = &im.payload},
-	    {.name = "json", .flag = &json},
-	    {0},
+		{.name = "first-id", .value = &first},
+		{.name = "payload", .value = &im.payload},
+		{.name = "json", .flag = &json},
+		{0},
 	};
 	struct err err = {0};
 	char **operands;

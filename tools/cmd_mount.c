@@ -38,8 +38,7 @@ struct mount_job {
 	int ready_fd; /* -1: nobody waits */
 };
 
-/* --- serving ----------------------------------------------------------------
- */
+/* --- serving --------------------------------------------------------- */
 
 /* Says what is wrong with the database.  True: part of the log is lost. */
 static bool
@@ -59,18 +58,18 @@ session_run(const struct mount_job *job, struct config_file *cf, struct db *db,
 	    bool read_only, struct err *err)
 {
 	struct serve_opts o = {
-	    .mountpoint = job->dir,
-	    .data_path = job->data,
-	    .foreground = job->foreground,
-	    .read_only = read_only,
-	    .allow_other = job->o.allow_other,
-	    .show_control = job->o.show_control,
-	    .scratch_only = job->o.scratch_only,
-	    .max_point_bytes = cf->effective.max_point_bytes,
-	    .scratch_max_bytes = cf->effective.scratch_max_bytes,
-	    .fuse_opts = job->o.fuse.n ? (char *)job->o.fuse.p : NULL,
-	    .ready_fd = job->ready_fd,
-	    .settings = {config_print, config_merge, cf},
+		.mountpoint = job->dir,
+		.data_path = job->data,
+		.foreground = job->foreground,
+		.read_only = read_only,
+		.allow_other = job->o.allow_other,
+		.show_control = job->o.show_control,
+		.scratch_only = job->o.scratch_only,
+		.max_point_bytes = cf->effective.max_point_bytes,
+		.scratch_max_bytes = cf->effective.scratch_max_bytes,
+		.fuse_opts = job->o.fuse.n ? (char *)job->o.fuse.p : NULL,
+		.ready_fd = job->ready_fd,
+		.settings = {config_print, config_merge, cf},
 	};
 
 	return fs_serve(db, &o, err);
@@ -126,8 +125,7 @@ job_serve(const struct mount_job *job)
 	return code;
 }
 
-/* --- in the background
- * -------------------------------------------------------- */
+/* --- in the background ----------------------------------------------- */
 
 /* Passes on what there is; false at the end. */
 static bool
@@ -235,8 +233,7 @@ job_background(struct mount_job *job)
 	return child_watch(child, ready[0], message[0]);
 }
 
-/* --- the command line
- * ----------------------------------------------------------- */
+/* --- the command line ------------------------------------------------ */
 
 /* The absolute path; its last part need not exist, and may be a mount whose
  * server has died. */
@@ -263,7 +260,7 @@ path_absolute(const char *path, char ret[PATH_MAX])
 	parent[base - parent] = '\0';
 	return realpath(parent[0] ? parent : "/", cwd) &&
 	       snprintf(ret, PATH_MAX, "%s/%s", cwd[1] ? cwd : "", base + 1) <
-		   PATH_MAX;
+		       PATH_MAX;
 }
 
 static bool
@@ -300,9 +297,9 @@ cmd_mount(const struct command *c, int argc, char **argv)
 	static struct mount_job job;
 	CLEAN(buf_done) struct buf list = {0};
 	const struct arg_option options[] = {
-	    {.name = "foreground", .letter = 'f', .flag = &job.foreground},
-	    {.name = "options", .letter = 'o', .list = &list},
-	    {0},
+		{.name = "foreground", .letter = 'f', .flag = &job.foreground},
+		{.name = "options", .letter = 'o', .list = &list},
+		{0},
 	};
 	struct err err = {0};
 	char **operands;

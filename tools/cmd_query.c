@@ -25,8 +25,7 @@ enum ask { ASK_SEARCH, ASK_SCROLL, ASK_COUNT };
 
 static const char *const control_files[] = {".search", ".scroll", ".count"};
 
-/* --- bytes
- * ---------------------------------------------------------------------- */
+/* --- bytes ----------------------------------------------------------- */
 
 static int
 fd_read(int fd, struct buf *ret, size_t max, struct err *err)
@@ -60,8 +59,7 @@ body_take(const char *operand, struct buf *ret, struct err *err)
 	return 0;
 }
 
-/* --- through the mount
- * -------------------------------------------------------------- */
+/* --- through the mount ----------------------------------------------- */
 
 /* A refused body is no failure here: the answer says why.  *ret_eno keeps the
  * errno for the exit code. */
@@ -109,8 +107,7 @@ ask_mounted(const struct coll_place *p, enum ask ask, struct buf *body,
 	return rc ? err_in(err, rc, "%s", path) : 0;
 }
 
-/* --- in process
- * ----------------------------------------------------------------------- */
+/* --- in process ------------------------------------------------------ */
 
 static int
 search_run(struct coll *c, const struct buf *body, struct arena *a,
@@ -133,7 +130,7 @@ search_run(struct coll *c, const struct buf *body, struct arena *a,
 			return rc;
 	}
 	return json_search_print(
-	    &r, hits, (double)(clock_mono_ns() - since) / 1e9, ret, err);
+		&r, hits, (double)(clock_mono_ns() - since) / 1e9, ret, err);
 }
 
 static int
@@ -216,8 +213,7 @@ ask_offline(const struct coll_place *p, enum ask ask, const struct buf *body,
 	return rc;
 }
 
-/* --- the commands
- * ------------------------------------------------------------------------ */
+/* --- the commands ---------------------------------------------------- */
 
 static int
 answer_show(const struct command *c, const struct buf *answer, int eno)
@@ -245,8 +241,8 @@ query_run(const struct command *c, int argc, char **argv, enum ask ask)
 {
 	bool json = false; /* the answers are JSON anyway */
 	const struct arg_option options[] = {
-	    {.name = "json", .flag = &json},
-	    {0},
+		{.name = "json", .flag = &json},
+		{0},
 	};
 	CLEAN(buf_done) struct buf body = {0};
 	CLEAN(buf_done) struct buf answer = {0};
@@ -262,8 +258,9 @@ query_run(const struct command *c, int argc, char **argv, enum ask ask)
 		rc = body_take(operands[1], &body, &err);
 	if (!rc)
 		rc = place.mounted
-			 ? ask_mounted(&place, ask, &body, &answer, &eno, &err)
-			 : ask_offline(&place, ask, &body, &answer, &err);
+			     ? ask_mounted(&place, ask, &body, &answer, &eno,
+					   &err)
+			     : ask_offline(&place, ask, &body, &answer, &err);
 	return rc ? command_fail(c, rc, &err) : answer_show(c, &answer, eno);
 }
 

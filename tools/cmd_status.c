@@ -146,8 +146,8 @@ cmd_status(const struct command *c, int argc, char **argv)
 {
 	struct status_job job = {.c = c};
 	const struct arg_option options[] = {
-	    {.name = "json", .flag = &job.json},
-	    {0},
+		{.name = "json", .flag = &job.json},
+		{0},
 	};
 	char source[PATH_MAX] = "";
 	struct err err = {0};

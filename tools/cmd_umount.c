@@ -84,8 +84,8 @@ cmd_umount(const struct command *c, int argc, char **argv)
 {
 	const char *timeout = "30";
 	const struct arg_option options[] = {
-	    {.name = "timeout", .letter = 't', .value = &timeout},
-	    {0},
+		{.name = "timeout", .letter = 't', .value = &timeout},
+		{0},
 	};
 	char real[PATH_MAX], source[PATH_MAX];
 	uint64_t seconds;

@@ -23,8 +23,7 @@ fd_close(int *fd)
 		close(*fd);
 }
 
-/* --- what lies over the file
- * --------------------------------------------------- */
+/* --- what lies over the file ----------------------------------------- */
 
 static void
 env_add(struct config_file *cf)
@@ -62,8 +61,7 @@ overrides_apply(const struct config_file *cf, const struct settings *stored,
 	return 0;
 }
 
-/* --- the file
- * -------------------------------------------------------------------- */
+/* --- the file -------------------------------------------------------- */
 
 static int
 stored_load(struct config_file *cf, const char *data, struct err *err)
@@ -157,8 +155,7 @@ config_to_db(const struct config_file *cf, struct db_settings *ret)
 	ret->temp_path = s->temp_path;
 }
 
-/* --- the mount's view
- * --------------------------------------------------------------- */
+/* --- the mount's view ------------------------------------------------ */
 
 int
 config_print(void *arg, struct buf *ret)

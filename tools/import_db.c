@@ -44,8 +44,7 @@ struct import_db {
 	int fatal; /* of a batch inside json_import_body() */
 };
 
-/* --- batches
- * ------------------------------------------------------------------ */
+/* --- batches --------------------------------------------------------- */
 
 static void
 refuse(void *arg, uint64_t line, const struct err *err)
@@ -92,8 +91,7 @@ point_take(void *arg, struct point *p, struct err *err)
 	return im->fatal;
 }
 
-/* --- bodies out of the text
- * --------------------------------------------------- */
+/* --- bodies out of the text ------------------------------------------ */
 
 static uint64_t
 lines_in(const uint8_t *p, size_t n)
@@ -211,8 +209,7 @@ text_run(struct import_db *im, bool last, struct err *err)
 	return rc;
 }
 
-/* --- public
- * ---------------------------------------------------------------------- */
+/* --- public ---------------------------------------------------------- */
 
 static int
 coll_get_open(struct import_db *im, const char *name, struct err *err)

@@ -12,67 +12,68 @@
 #include <string.h>
 
 static const struct command commands[] = {
-    {"mount", "DATA DIR [-f] [-o OPTS]",
-     "Serves the database DATA (made if absent) at DIR",
-     "  -f, --foreground     stay attached to the terminal\n"
-     "  -o, --options OPTS   comma-separated, may be repeated:\n"
-     "      ro               nothing can be changed\n"
-     "      allow_other      other users get in, by modes and owners\n"
-     "      show_control     list .search, .near and the other control "
-     "files\n"
-     "      scratch_only     every file is a scratch file, for measuring\n"
-     "      sync=close|fsync|interval, and any other name of config.json\n"
-     "Also as `mount -t fuse.pointfs DATA DIR` and in /etc/fstab.\n"
-     "Exit 4: the log is damaged and what precedes the damage is served "
-     "read-only.\n"
-     "Exit 6: another process serves DATA.\n",
-     cmd_mount},
-    {"umount", "DIR [-t SECONDS]",
-     "Stops serving DIR, and waits until its data is let go",
-     "  -t, --timeout SECONDS   how long to wait (30)\n"
-     "Exit 5: nothing is mounted there.  Exit 6: files in it are open.\n",
-     cmd_umount},
-    {"status", "[DIR] [--json]", "Tells what is mounted, and how it is",
-     "  --json   status.json of each mount, one a line\n"
-     "Without DIR: all mounts of this machine.\n",
-     cmd_status},
-    {"search", "COLLECTION_DIR BODY", "Asks a query and prints the answer",
-     "BODY is the JSON of Qdrant's points/query, or - to read it from the "
-     "input.\n"
-     "COLLECTION_DIR is in a mount, or DATA/NAME of a DATA that nobody "
-     "serves.\n",
-     cmd_search},
-    {"scroll", "COLLECTION_DIR BODY", "Reads points page by page",
-     "BODY is the JSON of Qdrant's points/scroll, or - for the input.\n",
-     cmd_scroll},
-    {"count", "COLLECTION_DIR BODY", "Counts points",
-     "BODY is the JSON of Qdrant's points/count, or - for the input.\n",
-     cmd_count},
-    {"import", "COLLECTION_DIR FILE... [--first-id N] [--payload FILE]",
-     "Puts many points into a collection, which is made when absent",
-     "  --first-id N     id of the first vector of .fvecs and .npy (0)\n"
-     "  --payload FILE   one JSON object a line for the vectors\n"
-     "  --json           print the result as JSON\n"
-     "FILE is JSON lines (- for the input), .fvecs or .npy.\n"
-     "COLLECTION_DIR is in a mount, or DATA/NAME of a DATA that nobody "
-     "serves.\n"
-     "Exit 1: some points were refused; the first 20 are shown.\n",
-     cmd_import},
-    {"check", "DATA [--deep]", "Verifies a database that nobody serves",
-     "  --deep   also the SHA-256 of every file\n"
-     "Exit 4: something is damaged; each damaged file is named.\n",
-     cmd_check},
-    {"dump", "FILE...", "Prints any file of a database as text", "", cmd_dump},
-    {"bench", "--data DIR [OPTIONS]",
-     "Measures recall and speed of the search in this process",
-     "  --data DIR       has base.fvecs, query.fvecs and gt.ivecs\n"
-     "  --distance NAME  Euclid, Cosine, Dot or Manhattan (Euclid)\n"
-     "  --ef LIST        values of ef, with commas "
-     "(16,32,64,128,256,512)\n"
-     "  --threads N      searching threads (1)\n"
-     "  --keep DATA      keep the database here, use it if it exists\n"
-     "  --json           one object a line\n",
-     cmd_bench},
+	{"mount", "DATA DIR [-f] [-o OPTS]",
+	 "Serves the database DATA (made if absent) at DIR",
+	 "  -f, --foreground     stay attached to the terminal\n"
+	 "  -o, --options OPTS   comma-separated, may be repeated:\n"
+	 "      ro               nothing can be changed\n"
+	 "      allow_other      other users get in, by modes and owners\n"
+	 "      show_control     list .search, .near and the other control "
+	 "files\n"
+	 "      scratch_only     every file is a scratch file, for measuring\n"
+	 "      sync=close|fsync|interval, and any other name of config.json\n"
+	 "Also as `mount -t fuse.pointfs DATA DIR` and in /etc/fstab.\n"
+	 "Exit 4: the log is damaged and what precedes the damage is served "
+	 "read-only.\n"
+	 "Exit 6: another process serves DATA.\n",
+	 cmd_mount},
+	{"umount", "DIR [-t SECONDS]",
+	 "Stops serving DIR, and waits until its data is let go",
+	 "  -t, --timeout SECONDS   how long to wait (30)\n"
+	 "Exit 5: nothing is mounted there.  Exit 6: files in it are open.\n",
+	 cmd_umount},
+	{"status", "[DIR] [--json]", "Tells what is mounted, and how it is",
+	 "  --json   status.json of each mount, one a line\n"
+	 "Without DIR: all mounts of this machine.\n",
+	 cmd_status},
+	{"search", "COLLECTION_DIR BODY", "Asks a query and prints the answer",
+	 "BODY is the JSON of Qdrant's points/query, or - to read it from the "
+	 "input.\n"
+	 "COLLECTION_DIR is in a mount, or DATA/NAME of a DATA that nobody "
+	 "serves.\n",
+	 cmd_search},
+	{"scroll", "COLLECTION_DIR BODY", "Reads points page by page",
+	 "BODY is the JSON of Qdrant's points/scroll, or - for the input.\n",
+	 cmd_scroll},
+	{"count", "COLLECTION_DIR BODY", "Counts points",
+	 "BODY is the JSON of Qdrant's points/count, or - for the input.\n",
+	 cmd_count},
+	{"import", "COLLECTION_DIR FILE... [--first-id N] [--payload FILE]",
+	 "Puts many points into a collection, which is made when absent",
+	 "  --first-id N     id of the first vector of .fvecs and .npy (0)\n"
+	 "  --payload FILE   one JSON object a line for the vectors\n"
+	 "  --json           print the result as JSON\n"
+	 "FILE is JSON lines (- for the input), .fvecs or .npy.\n"
+	 "COLLECTION_DIR is in a mount, or DATA/NAME of a DATA that nobody "
+	 "serves.\n"
+	 "Exit 1: some points were refused; the first 20 are shown.\n",
+	 cmd_import},
+	{"check", "DATA [--deep]", "Verifies a database that nobody serves",
+	 "  --deep   also the SHA-256 of every file\n"
+	 "Exit 4: something is damaged; each damaged file is named.\n",
+	 cmd_check},
+	{"dump", "FILE...", "Prints any file of a database as text", "",
+	 cmd_dump},
+	{"bench", "--data DIR [OPTIONS]",
+	 "Measures recall and speed of the search in this process",
+	 "  --data DIR       has base.fvecs, query.fvecs and gt.ivecs\n"
+	 "  --distance NAME  Euclid, Cosine, Dot or Manhattan (Euclid)\n"
+	 "  --ef LIST        values of ef, with commas "
+	 "(16,32,64,128,256,512)\n"
+	 "  --threads N      searching threads (1)\n"
+	 "  --keep DATA      keep the database here, use it if it exists\n"
+	 "  --json           one object a line\n",
+	 cmd_bench},
 };
 
 static const struct command *

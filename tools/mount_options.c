@@ -9,24 +9,24 @@
 
 /* Handed to libfuse. */
 static const char *const fuse_flags[] = {
-    "dev",    "nodev",   "suid",         "nosuid",   "exec",
-    "noexec", "atime",   "noatime",      "diratime", "nodiratime",
-    "async",  "dirsync", "auto_unmount",
+	"dev",    "nodev",   "suid",         "nosuid",   "exec",
+	"noexec", "atime",   "noatime",      "diratime", "nodiratime",
+	"async",  "dirsync", "auto_unmount",
 };
 
 static const char *const fuse_values[] = {
-    "max_read", "context", "fscontext", "defcontext", "rootcontext",
+	"max_read", "context", "fscontext", "defcontext", "rootcontext",
 };
 
 /* For mount(8), fstab and systemd, or what is so anyway. */
 static const char *const ignored[] = {
-    "defaults",   "auto",        "noauto",
-    "user",       "nouser",      "users",
-    "owner",      "group",       "_netdev",
-    "nofail",     "relatime",    "norelatime",
-    "rw",         "strictatime", "lazytime",
-    "nolazytime", "comment",     "fsname",
-    "subtype",    "blkdev",      "default_permissions",
+	"defaults",   "auto",        "noauto",
+	"user",       "nouser",      "users",
+	"owner",      "group",       "_netdev",
+	"nofail",     "relatime",    "norelatime",
+	"rw",         "strictatime", "lazytime",
+	"nolazytime", "comment",     "fsname",
+	"subtype",    "blkdev",      "default_permissions",
 };
 
 static bool

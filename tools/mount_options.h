@@ -13,7 +13,7 @@ struct mount_options {
 	struct override over[OVERRIDES_MAX]; /* into the text given */
 	unsigned n_over;
 	struct buf
-	    fuse; /* "max_read=131072,noatime", terminated; may be empty */
+		fuse; /* "max_read=131072,noatime", terminated; may be empty */
 };
 
 /* Cuts text (comma-separated, may be NULL) up in place. */

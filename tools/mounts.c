@@ -83,8 +83,7 @@ mount_file_load(const char *dir, const char *name, struct buf *ret,
 	return rc ? err_in(err, rc, "%s", dir) : 0;
 }
 
-/* --- collections ------------------------------------------------------------
- */
+/* --- collections ----------------------------------------------------- */
 
 bool
 data_is(const char *path)

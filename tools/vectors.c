@@ -59,8 +59,7 @@ room_make(struct vectors *v, uint64_t dim, struct err *err)
 	return err_set(err, ERR_NO_MEMORY, "vector");
 }
 
-/* --- npy
- * ------------------------------------------------------------------------ */
+/* --- npy ------------------------------------------------------------- */
 
 /* The header is a Python dictionary; numpy writes it in one way. */
 static int
@@ -144,9 +143,7 @@ npy_next(struct vectors *v, struct err *err)
 	return 1;
 }
 
-/* --- all
- * ----------------------------------------------------------------------------
- */
+/* --- all ------------------------------------------------------------- */
 
 int
 vectors_open(const char *path, struct vectors *ret, struct err *err)

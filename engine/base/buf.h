@@ -26,17 +26,17 @@ struct buf { /* all zero is empty */
 	bool failed;
 };
 
-int  buf_reserve(struct buf *b, size_t more); /* room for more bytes */
-int  buf_put(struct buf *b, const void *p, size_t n);
-int  buf_put_u8(struct buf *b, uint8_t v);
-int  buf_put_u16(struct buf *b, uint16_t v); /* little endian, as all below */
-int  buf_put_u32(struct buf *b, uint32_t v);
-int  buf_put_u64(struct buf *b, uint64_t v);
-int  buf_put_varint(struct buf *b, uint64_t v); /* LEB128 */
-int  buf_put_slice(struct buf *b, struct slice s); /* varint length, bytes */
-int  buf_put_zero(struct buf *b, size_t n);
-int  buf_puts(struct buf *b, const char *s);
-int  buf_printf(struct buf *b, const char *fmt, ...)
+int buf_reserve(struct buf *b, size_t more); /* room for more bytes */
+int buf_put(struct buf *b, const void *p, size_t n);
+int buf_put_u8(struct buf *b, uint8_t v);
+int buf_put_u16(struct buf *b, uint16_t v); /* little endian, as all below */
+int buf_put_u32(struct buf *b, uint32_t v);
+int buf_put_u64(struct buf *b, uint64_t v);
+int buf_put_varint(struct buf *b, uint64_t v);    /* LEB128 */
+int buf_put_slice(struct buf *b, struct slice s); /* varint length, bytes */
+int buf_put_zero(struct buf *b, size_t n);
+int buf_puts(struct buf *b, const char *s);
+int buf_printf(struct buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void buf_clear(struct buf *b); /* empty, memory kept, failed reset */
 void buf_done(struct buf *b);  /* memory freed */
@@ -50,7 +50,7 @@ struct reader {
 	bool failed;
 };
 
-uint8_t  reader_u8(struct reader *r);
+uint8_t reader_u8(struct reader *r);
 uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);
 uint64_t reader_u64(struct reader *r);

@@ -7,13 +7,13 @@ _Atomic uint64_t counters[COUNTER_NR];
 
 static const char *const names[] = {
 #define X(name, help) #name,
-    COUNTER_LIST(X)
+	COUNTER_LIST(X)
 #undef X
 };
 
 static const char *const helps[] = {
 #define X(name, help) help,
-    COUNTER_LIST(X)
+	COUNTER_LIST(X)
 #undef X
 };
 

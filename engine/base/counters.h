@@ -27,7 +27,7 @@ enum counter {
 #define X(name, help) COUNTER_##name,
 	COUNTER_LIST(X)
 #undef X
-	COUNTER_NR
+		COUNTER_NR
 };
 
 extern _Atomic uint64_t counters[COUNTER_NR];

@@ -16,7 +16,7 @@ static const struct err_row {
 	const char *text;
 } rows[] = {
 #define X(code, eno, text) {code, eno, #code, text},
-    ERR_LIST(X)
+	ERR_LIST(X)
 #undef X
 };
 

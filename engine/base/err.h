@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 struct err {
-	int  code;      /* enum errcode, or 0 */
+	int code;       /* enum errcode, or 0 */
 	char text[500]; /* one sentence, UTF-8, no newline, cut if longer */
 };
 
@@ -32,8 +32,8 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 int err_in(struct err *err, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-int         err_errno(int rc); /* -ERR_x to a positive errno; 0 for 0 */
-const char *err_name(int rc);  /* "ERR_DIM", for errors.jsonl and tests */
+int err_errno(int rc);        /* -ERR_x to a positive errno; 0 for 0 */
+const char *err_name(int rc); /* "ERR_DIM", for errors.jsonl and tests */
 const char *err_text(const struct err *err); /* never NULL */
 
 #endif

@@ -51,7 +51,7 @@ enum errcode {
 #define X(code, eno, text) code,
 	ERR_LIST(X)
 #undef X
-	ERR_AFTER_LAST
+		ERR_AFTER_LAST
 };
 
 #endif

@@ -5,7 +5,7 @@
 
 static const char *const names[] = {
 #define X(name) #name,
-    FAULT_LIST(X)
+	FAULT_LIST(X)
 #undef X
 };
 
@@ -52,9 +52,9 @@ static bool
 fault_parse(const char *s)
 {
 	static const char *const actions[] = {
-	    [FAULT_KILL] = "kill",
-	    [FAULT_FAIL] = "fail",
-	    [FAULT_WAIT] = "wait",
+		[FAULT_KILL] = "kill",
+		[FAULT_FAIL] = "fail",
+		[FAULT_WAIT] = "wait",
 	};
 	enum fault_action a = FAULT_KILL;
 	char *end;

@@ -40,7 +40,7 @@ enum fault {
 #define X(name) FAULT_##name,
 	FAULT_LIST(X)
 #undef X
-	FAULT_NR
+		FAULT_NR
 };
 
 #ifdef POINTFS_FAULTS

@@ -23,16 +23,16 @@ system_fallocate(int fd, off_t len)
 }
 
 struct file_hooks file_hooks = {
-    .pwrite = pwrite,
-    .fdatasync = fdatasync,
-    .fsync = fsync,
-    .renameat = renameat,
-    .unlinkat = unlinkat,
-    .ftruncate = ftruncate,
-    .fallocate = system_fallocate,
+	.pwrite = pwrite,
+	.fdatasync = fdatasync,
+	.fsync = fsync,
+	.renameat = renameat,
+	.unlinkat = unlinkat,
+	.ftruncate = ftruncate,
+	.fallocate = system_fallocate,
 };
 
-/* --- errors: paths are looked up only when one is needed ----------------- */
+/* --- errors: paths are looked up only when one is needed ------------- */
 
 static const char *
 fd_path(int fd, char *room, size_t n)
@@ -69,7 +69,7 @@ at_failed(int dirfd, const char *name, int errnum, const char *verb,
 		       fd_path(dirfd, room, sizeof room), name);
 }
 
-/* --- files -------------------------------------------------------------- */
+/* --- files ----------------------------------------------------------- */
 
 int
 file_open_at(int dirfd, const char *name, int flags, int *ret_fd,
@@ -257,7 +257,7 @@ file_unlink_at(int dirfd, const char *name, struct err *err)
 	return 0;
 }
 
-/* --- replacement -------------------------------------------------------- */
+/* --- replacement ----------------------------------------------------- */
 
 static int
 write_synced(int dirfd, const char *name, const void *p, size_t n,
@@ -296,7 +296,7 @@ file_replace_at(int dirfd, const char *name, const void *p, size_t n,
 	return file_sync_full(dirfd, err);
 }
 
-/* --- directories -------------------------------------------------------- */
+/* --- directories ----------------------------------------------------- */
 
 static bool
 name_is_dots(const char *s)

@@ -28,8 +28,8 @@ int file_write_all(int fd, const void *p, size_t n, off_t at, struct err *err);
 int file_read_all(int fd, void *p, size_t n, off_t at, size_t *ret_n,
 		  struct err *err); /* *ret_n < n only at the end of the file */
 int file_load_at(int dirfd, const char *name, size_t max, struct buf *ret,
-		 struct err *err); /* whole file; ERR_TOO_BIG over max */
-int file_sync(int fd, struct err *err);      /* fdatasync */
+		 struct err *err);      /* whole file; ERR_TOO_BIG over max */
+int file_sync(int fd, struct err *err); /* fdatasync */
 int file_sync_full(int fd, struct err *err); /* fsync; for directories too */
 int file_allocate(int fd, off_t len, struct err *err); /* posix_fallocate */
 int file_truncate(int fd, off_t len, struct err *err);

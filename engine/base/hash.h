@@ -22,9 +22,9 @@ uint64_t hash64(const void *p, size_t n);
 
 void sha256(const void *p, size_t n, uint8_t ret[SHA256_LEN]);
 void sha256_hex(const uint8_t sum[SHA256_LEN], char ret[SHA256_HEX + 1]);
-int  sha256_unhex(const char *hex, uint8_t ret[SHA256_LEN]); /* 0 or -ERR_TYPE */
+int sha256_unhex(const char *hex, uint8_t ret[SHA256_LEN]); /* 0 or -ERR_TYPE */
 
-struct sha256_state; /* opaque; for streams */
+struct sha256_state;                   /* opaque; for streams */
 struct sha256_state *sha256_new(void); /* NULL: out of memory */
 void sha256_add(struct sha256_state *s, const void *p, size_t n);
 void sha256_end(struct sha256_state *s, uint8_t ret[SHA256_LEN]); /* resets */

@@ -99,7 +99,8 @@ rwlock_init(struct rwlock *l, enum lock_rank rank)
 
 	check(pthread_rwlockattr_init(&attr) == 0);
 	check(pthread_rwlockattr_setkind_np(
-		  &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0);
+		      &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) ==
+	      0);
 	check(pthread_rwlock_init(&l->l, &attr) == 0);
 	pthread_rwlockattr_destroy(&attr);
 	l->rank = rank;

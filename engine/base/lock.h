@@ -12,20 +12,25 @@
 #include <pthread.h>
 
 enum lock_rank { /* the lock order of the whole program, first taken first */
-	LOCK_FS_TREE = 10,   /* fs: scratch files and drafts */
-	LOCK_FS_HANDLE = 15, /* fs: one open file */
-	LOCK_CATALOG = 20,   /* database: one change of names at a time */
-	LOCK_CONFIG = 25,    /* collection: one change of its configuration */
-	LOCK_SEALING = 28,   /* collection: one flush at a time */
-	LOCK_MANIFEST = 30,  /* collection: one change of its manifest */
-	LOCK_STRIPE = 40,    /* collection: ids with one hash, while written */
-	LOCK_ORDER = 50,     /* database: one log position after the other */
-	LOCK_SHARD = 60,     /* shard: view, memtable contents */
-	LOCK_WAL = 70,       /* log: buffers and files */
-	LOCK_SEG = 80,       /* segment: caches, verified pages */
-	LOCK_SCHED = 90,     /* scheduler queue */
-	LOCK_NAMES = 95,     /* database: the table of names */
-	LOCK_LEAF = 100,     /* takes nothing else */
+		 LOCK_FS_TREE = 10,   /* fs: scratch files and drafts */
+		 LOCK_FS_HANDLE = 15, /* fs: one open file */
+		 LOCK_CATALOG =
+			 20, /* database: one change of names at a time */
+		 LOCK_CONFIG =
+			 25, /* collection: one change of its configuration */
+		 LOCK_SEALING = 28, /* collection: one flush at a time */
+		 LOCK_MANIFEST =
+			 30, /* collection: one change of its manifest */
+		 LOCK_STRIPE =
+			 40, /* collection: ids with one hash, while written */
+		 LOCK_ORDER =
+			 50, /* database: one log position after the other */
+		 LOCK_SHARD = 60, /* shard: view, memtable contents */
+		 LOCK_WAL = 70,   /* log: buffers and files */
+		 LOCK_SEG = 80,   /* segment: caches, verified pages */
+		 LOCK_SCHED = 90, /* scheduler queue */
+		 LOCK_NAMES = 95, /* database: the table of names */
+		 LOCK_LEAF = 100, /* takes nothing else */
 };
 
 struct mutex {
@@ -56,8 +61,8 @@ struct cond {
 void cond_init(struct cond *c);
 void cond_done(struct cond *c);
 void cond_wait(struct cond *c, struct mutex *m);
-int  cond_wait_ms(struct cond *c, struct mutex *m, unsigned ms); /* 0, or
-							    -ERR_TIMEOUT */
+int cond_wait_ms(struct cond *c, struct mutex *m, unsigned ms); /* 0, or
+							   -ERR_TIMEOUT */
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 

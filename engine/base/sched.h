@@ -18,14 +18,15 @@ enum job_prio { JOB_FLUSH, JOB_COMPACT, JOB_INDEX, JOB_SCRUB, JOB_PRIO_NR };
 
 struct job {
 	enum job_prio prio;
-	void (*run)(struct job *j);  /* looks at sched_stopping() in long loops */
+	void (*run)(
+		struct job *j); /* looks at sched_stopping() in long loops */
 	void (*done)(struct job *j); /* always called once, run or not */
 	struct job *next;            /* the scheduler's */
 };
 
 /* One worker is kept for JOB_FLUSH alone, so that no long job delays it; the
  * others take what is most urgent, and run at nice 10. */
-int  sched_new(unsigned n_workers, struct sched **ret, struct err *err);
+int sched_new(unsigned n_workers, struct sched **ret, struct err *err);
 void sched_submit(struct sched *s, struct job *j);
 bool sched_stopping(const struct sched *s);
 void sched_stop(struct sched *s); /* waits for running jobs, drops the rest */

@@ -14,16 +14,16 @@ const char *
 json_type_name(enum json_type t)
 {
 	static const char *const names[] = {
-	    [JSON_END] = "the end",     [JSON_OBJECT] = "an object",
-	    [JSON_ARRAY] = "an array",  [JSON_STRING] = "a string",
-	    [JSON_NUMBER] = "a number", [JSON_TRUE] = "true",
-	    [JSON_FALSE] = "false",     [JSON_NULL] = "null",
+		[JSON_END] = "the end",     [JSON_OBJECT] = "an object",
+		[JSON_ARRAY] = "an array",  [JSON_STRING] = "a string",
+		[JSON_NUMBER] = "a number", [JSON_TRUE] = "true",
+		[JSON_FALSE] = "false",     [JSON_NULL] = "null",
 	};
 
 	return names[t];
 }
 
-/* --- characters -------------------------------------------------------- */
+/* --- characters ------------------------------------------------------ */
 
 size_t
 utf8_char(const void *text, size_t n)
@@ -123,8 +123,8 @@ escape_read(const uint8_t *p, size_t n, uint32_t *ret_char, const char **ret)
 	low = hex4(p + 8, n - 8);
 	if (low < 0xdc00 || low > 0xdfff)
 		return 0;
-	*ret_char =
-	    0x10000 + (((uint32_t)c & 0x3ff) << 10) + ((uint32_t)low & 0x3ff);
+	*ret_char = 0x10000 + (((uint32_t)c & 0x3ff) << 10) +
+		    ((uint32_t)low & 0x3ff);
 	return 12;
 }
 
@@ -153,7 +153,7 @@ utf8_put(uint32_t c, uint8_t ret[4])
 	return 4;
 }
 
-/* --- tokens ------------------------------------------------------------ */
+/* --- tokens ---------------------------------------------------------- */
 
 int
 walk_blanks(struct json_walk *w)
@@ -298,17 +298,17 @@ walk_close(struct json_walk *w, struct json_tok *ret)
 	return 0;
 }
 
-/* --- walking ----------------------------------------------------------- */
+/* --- walking --------------------------------------------------------- */
 
 void
 json_walk_init(struct json_walk *w, const void *p, size_t n, unsigned depth_max)
 {
 	*w = (struct json_walk){
-	    .p = p,
-	    .n = n,
-	    .depth_max =
-		depth_max < TEXT_DEPTH_MAX ? depth_max : TEXT_DEPTH_MAX,
-	    .state = WALK_TOP,
+		.p = p,
+		.n = n,
+		.depth_max =
+			depth_max < TEXT_DEPTH_MAX ? depth_max : TEXT_DEPTH_MAX,
+		.state = WALK_TOP,
 	};
 }
 
@@ -406,7 +406,7 @@ json_finish(struct json_walk *w, struct err *err)
 	return json_next(w, &t, err);
 }
 
-/* --- strings ----------------------------------------------------------- */
+/* --- strings --------------------------------------------------------- */
 
 /* The string between the quotes, piece by piece: either a run of bytes as they
  * are or one character in tmp.  *at moves on; {NULL, 0} at the end. */

@@ -21,7 +21,7 @@
 
 struct err;
 
-/* --- incremental ------------------------------------------------------- */
+/* --- incremental ----------------------------------------------------- */
 
 struct json_feed {
 	uint64_t opaque[64]; /* state machine and its stack of depth bits; all
@@ -40,7 +40,7 @@ enum json_feed_state { JSON_MORE = 0, JSON_WHOLE = 1 };
 int json_feed(struct json_feed *f, const void *p, size_t n, unsigned depth_max,
 	      size_t *ret_end, struct err *err);
 
-/* --- walking ----------------------------------------------------------- */
+/* --- walking --------------------------------------------------------- */
 
 enum json_type {
 	JSON_END, /* no more members or elements; end of text */
@@ -63,12 +63,13 @@ struct json_walk {
 };
 
 /* One token of the text: for containers just the opening; the inside comes
- * next, or json_skip.  text covers the token's bytes (strings with their quotes, raw). */
+ * next, or json_skip.  text covers the token's bytes (strings with their
+ * quotes, raw). */
 struct json_tok {
 	enum json_type type;
-	size_t at;         /* byte offset in the text */
-	struct slice raw;  /* scalars: their bytes; containers: empty */
-	bool escaped;      /* string has a backslash: decode it */
+	size_t at;        /* byte offset in the text */
+	struct slice raw; /* scalars: their bytes; containers: empty */
+	bool escaped;     /* string has a backslash: decode it */
 };
 
 void json_walk_init(struct json_walk *w, const void *p, size_t n,
@@ -100,9 +101,9 @@ bool json_tok_eq(const struct json_tok *t, struct slice s);
 /* Numbers: the correctly rounded value. */
 int json_tok_f64(const struct json_tok *t, double *ret, struct err *err);
 int json_tok_f32(const struct json_tok *t, float *ret, struct err *err);
-		/* ERR_NUMBER: beyond float32 */
+/* ERR_NUMBER: beyond float32 */
 int json_tok_u64(const struct json_tok *t, uint64_t *ret, struct err *err);
-		/* ERR_NUMBER: sign, fraction, exponent, above u64 */
+/* ERR_NUMBER: sign, fraction, exponent, above u64 */
 int json_tok_i64(const struct json_tok *t, int64_t *ret, struct err *err);
 
 /* Many numbers fast: from w, which has just entered an array, reads numbers to
@@ -122,6 +123,6 @@ const char *json_type_name(enum json_type t);
 
 /* How many of n bytes the first character takes, 0 if it is not UTF-8. */
 size_t utf8_char(const void *p, size_t n);
-bool   utf8_valid(const void *p, size_t n);
+bool utf8_valid(const void *p, size_t n);
 
 #endif

@@ -47,7 +47,7 @@ static const double pow_table[] = {
 _Static_assert(sizeof pow_table / sizeof *pow_table == POW_MAX - POW_MIN + 1,
 	       "a power of ten is missing");
 
-/* --- digits ------------------------------------------------------------ */
+/* --- digits ---------------------------------------------------------- */
 
 static const uint32_t pow_u32[] = {1,      10,      100,      1000,     10000,
 				   100000, 1000000, 10000000, 100000000};
@@ -57,10 +57,10 @@ static inline uint32_t
 eight_digits(uint64_t x)
 {
 	x = x * 10 + (x >> 8);
-	return (
-	    uint32_t)(((x & 0x000000ff000000ffu) * 0x000f424000000064u +
-		       (x >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >>
-		      32);
+	return (uint32_t)(((x & 0x000000ff000000ffu) * 0x000f424000000064u +
+			   (x >> 16 & 0x000000ff000000ffu) *
+				   0x0000271000000001u) >>
+			  32);
 }
 
 static const uint8_t *
@@ -173,7 +173,7 @@ num_scan(const uint8_t *p, const uint8_t *end, struct decimal *d,
 	return p;
 }
 
-/* --- rounding ---------------------------------------------------------- */
+/* --- rounding -------------------------------------------------------- */
 
 static inline float
 with_sign(float v, bool neg)
@@ -319,7 +319,7 @@ json_tok_f32(const struct json_tok *t, float *ret, struct err *err)
 	return round_f32(t, &d, ret, err);
 }
 
-/* --- integers ---------------------------------------------------------- */
+/* --- integers -------------------------------------------------------- */
 
 static int
 tok_integer(const struct json_tok *t, bool *ret_neg, uint64_t *ret,
@@ -371,7 +371,7 @@ json_tok_i64(const struct json_tok *t, int64_t *ret, struct err *err)
 	return 0;
 }
 
-/* --- arrays of numbers ------------------------------------------------- */
+/* --- arrays of numbers ----------------------------------------------- */
 
 static int
 element_fail(struct json_walk *w, size_t i, struct err *err)

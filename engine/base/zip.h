@@ -15,7 +15,6 @@ int zip_pack(const void *p, size_t n, int level, struct buf *ret,
 	     struct err *err);
 
 /* Unpacks into exactly len bytes at ret; anything else is ERR_DAMAGED. */
-int zip_unpack(const void *p, size_t n, void *ret, size_t len,
-	       struct err *err);
+int zip_unpack(const void *p, size_t n, void *ret, size_t len, struct err *err);
 
 #endif

@@ -39,7 +39,7 @@
 /* Cosine distances below this are rounding. */
 #define TWIN_DIST 4e-7f
 
-/* --- levels and order -------------------------------------------------- */
+/* --- levels and order ------------------------------------------------ */
 
 static uint64_t
 mix(uint64_t x)
@@ -100,7 +100,7 @@ order_set(struct build *b)
 	b->order[0] = b->graph.entry;
 }
 
-/* --- distances --------------------------------------------------------- */
+/* --- distances ------------------------------------------------------- */
 
 static void
 lift_set(struct build *b)
@@ -124,7 +124,7 @@ probe_from_row(const struct build *b, uint32_t row, float *unit,
 	       struct probe *p)
 {
 	*p = (struct probe){
-	    .vs = b->vs, .fn = b->fn, .v = vectors_row(b->vs, row)};
+		.vs = b->vs, .fn = b->fn, .v = vectors_row(b->vs, row)};
 	if (b->distance == DISTANCE_COSINE) {
 		vec_normalise(p->v, b->vs->dim, unit);
 		p->v = unit;
@@ -136,7 +136,7 @@ probe_from_row(const struct build *b, uint32_t row, float *unit,
 	}
 }
 
-/* --- step one: search and own lists ------------------------------------ */
+/* --- step one: search and own lists ---------------------------------- */
 
 static void
 pool_restart(struct walker *w, struct pool *pool)
@@ -221,7 +221,7 @@ link_worker(void *arg, unsigned which)
 			b->twin_of[i] = TWIN_FAILED;
 }
 
-/* --- step two: twins --------------------------------------------------- */
+/* --- step two: twins ------------------------------------------------- */
 
 static int
 join_twins(struct build *b)
@@ -239,7 +239,7 @@ join_twins(struct build *b)
 	return 0;
 }
 
-/* --- step three: links back -------------------------------------------- */
+/* --- step three: links back ------------------------------------------ */
 
 static void
 back_level(struct build *b, unsigned which, uint32_t row, uint32_t level)
@@ -306,7 +306,7 @@ insert_all(struct build *b, struct err *err)
 	return err_set(err, ERR_STOPPED, "building a graph was stopped");
 }
 
-/* --- memory ------------------------------------------------------------ */
+/* --- memory ---------------------------------------------------------- */
 
 static int
 worker_init(struct worker *w, const struct build *b)
@@ -361,8 +361,8 @@ rows_init(struct build *b)
 		lift_set(b);
 	}
 	return b->level && b->order && b->twins && b->twin_of && b->upper_at
-		   ? 0
-		   : -ERR_NO_MEMORY;
+		       ? 0
+		       : -ERR_NO_MEMORY;
 }
 
 /* Gives every row its lists above level 0; *ret_n: how many there are. */

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-/* --- opening ----------------------------------------------------------- */
+/* --- opening --------------------------------------------------------- */
 
 static int
 head_check(const struct hnsw_head_disk *head, struct err *err)
@@ -100,7 +100,7 @@ hnsw_open(const void *bytes, size_t len, uint32_t n_rows, struct hnsw *ret,
 	return rc;
 }
 
-/* --- checking all ------------------------------------------------------ */
+/* --- checking all ---------------------------------------------------- */
 
 struct audit {
 	const struct hnsw *h;

@@ -42,7 +42,7 @@ link_choose(const struct build *b, const struct near *cand, uint32_t n,
 
 		while (j < n_kept &&
 		       b->alpha * pair_dist(b, cand[i].row, ret[j].row) >=
-			   cand[i].dist)
+			       cand[i].dist)
 			j++;
 		if (j == n_kept)
 			ret[n_kept++] = cand[i];

@@ -42,7 +42,7 @@ hash_chunk(void *arg, unsigned chunk)
 
 	for (uint32_t row = from; row < to; row++)
 		job->hash[row] =
-		    row_hash(vectors_row(job->vs, row), job->vs->dim);
+			row_hash(vectors_row(job->vs, row), job->vs->dim);
 }
 
 static bool

@@ -56,15 +56,14 @@ float query_vec_dist(const struct query_vec *q, const struct vectors *vs,
 		     uint32_t row);
 
 /* The k nearest, nearest first, equal distances by rising row. */
-struct topk; /* opaque, in an arena */
+struct topk;                                        /* opaque, in an arena */
 struct topk *topk_new(struct arena *a, uint32_t k); /* NULL: no memory */
-float topk_bound(const struct topk *t); /* +inf until k are in */
-void  topk_add(struct topk *t, float dist, uint32_t row);
+float topk_bound(const struct topk *t);             /* +inf until k are in */
+void topk_add(struct topk *t, float dist, uint32_t row);
 uint32_t topk_sort(struct topk *t, struct near **ret); /* in the arena */
 
 /* Exact scan of rows [from, to): the oracle of every index test.  Adds to t. */
 void flat_scan(const struct vectors *vs, const struct query_vec *q,
-	       struct row_filter f, uint32_t from, uint32_t to,
-	       struct topk *t);
+	       struct row_filter f, uint32_t from, uint32_t to, struct topk *t);
 
 #endif

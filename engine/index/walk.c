@@ -13,7 +13,7 @@
 #define AHEAD       4
 #define AHEAD_LINES 16
 
-/* --- a walker's memory ------------------------------------------------- */
+/* --- a walker's memory ----------------------------------------------- */
 
 static size_t
 words_for(uint32_t n_rows)
@@ -180,7 +180,7 @@ walker_pop(struct walker *w)
 	return least;
 }
 
-/* --- distances --------------------------------------------------------- */
+/* --- distances ------------------------------------------------------- */
 
 static inline float
 measure(const struct probe *p, uint32_t row)
@@ -190,8 +190,8 @@ measure(const struct probe *p, uint32_t row)
 	if (p->norms != NULL)
 		dist = dist_cosine(dist, p->norms[row]);
 	else if (p->lift != NULL)
-		dist =
-		    (float)(p->lift_len2 - p->lift_self * p->lift[row] - dist);
+		dist = (float)(p->lift_len2 - p->lift_self * p->lift[row] -
+			       dist);
 	return dist_sane(dist);
 }
 
@@ -225,7 +225,7 @@ measure_all(const struct probe *p, const uint32_t *rows, uint32_t n,
 	}
 }
 
-/* --- walking ----------------------------------------------------------- */
+/* --- walking --------------------------------------------------------- */
 
 int
 walk_fresh(struct walker *w, const struct hnsw *h, const struct probe *p,
@@ -327,7 +327,7 @@ walk_level(struct walker *w, const struct hnsw *h, const struct probe *p,
 			/* A new best is walked next: have its list ready. */
 			if (pool_add(pool, key) && pool->key[pool->next] == key)
 				__builtin_prefetch(
-				    hnsw_list(h, w->fresh[i], level, &cap));
+					hnsw_list(h, w->fresh[i], level, &cap));
 		}
 	}
 	return 0;

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- parts of a payload ------------------------------------------------ */
+/* --- parts of a payload ---------------------------------------------- */
 
 /* The way from the payload's root to the value in hand. */
 struct frame {
@@ -178,7 +178,7 @@ payload_print(struct slice payload, const struct select *s, struct buf *ret,
 	return 0;
 }
 
-/* --- points ------------------------------------------------------------ */
+/* --- points ---------------------------------------------------------- */
 
 static void
 vector_print(const struct point *p, struct buf *ret)
@@ -252,7 +252,7 @@ hits_print(const struct hits *hits, bool scored, const struct select *s,
 	return rc;
 }
 
-/* --- envelopes --------------------------------------------------------- */
+/* --- envelopes ------------------------------------------------------- */
 
 static int
 time_print(double seconds, struct buf *ret)

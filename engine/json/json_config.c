@@ -119,27 +119,27 @@ static const struct field fields[] = {
 /* clang-format on */
 
 static const char *const distances[] = {
-    [DISTANCE_COSINE] = "Cosine",
-    [DISTANCE_DOT] = "Dot",
-    [DISTANCE_EUCLID] = "Euclid",
-    [DISTANCE_MANHATTAN] = "Manhattan",
+	[DISTANCE_COSINE] = "Cosine",
+	[DISTANCE_DOT] = "Dot",
+	[DISTANCE_EUCLID] = "Euclid",
+	[DISTANCE_MANHATTAN] = "Manhattan",
 };
 
 void
 config_defaults(struct coll_config *ret)
 {
 	*ret = (struct coll_config){
-	    .shard_number = 1,
-	    .hnsw_m = 16,
-	    .hnsw_ef_construct = 100,
-	    .full_scan_threshold_kb = 10000,
-	    .indexing_threshold_kb = 10000,
-	    .deleted_threshold = 0.2f,
-	    .extra = EXTRA_EMPTY,
+		.shard_number = 1,
+		.hnsw_m = 16,
+		.hnsw_ef_construct = 100,
+		.full_scan_threshold_kb = 10000,
+		.indexing_threshold_kb = 10000,
+		.deleted_threshold = 0.2f,
+		.extra = EXTRA_EMPTY,
 	};
 }
 
-/* --- struct to tree ---------------------------------------------------- */
+/* --- struct to tree -------------------------------------------------- */
 
 static void
 tree_drop(json_t **t)
@@ -241,7 +241,7 @@ tree_of(const struct coll_config *c)
 	return tree_ordered(top);
 }
 
-/* --- merging ----------------------------------------------------------- */
+/* --- merging --------------------------------------------------------- */
 
 /* RFC 7396: absent stays, null removes, objects merge, the rest replaces. */
 static int
@@ -273,7 +273,7 @@ tree_merge(json_t *into, const json_t *patch)
 	return 0;
 }
 
-/* --- checking ---------------------------------------------------------- */
+/* --- checking -------------------------------------------------------- */
 
 static const struct field *
 field_find(const char *in, const char *name)
@@ -466,7 +466,7 @@ check_object(const char *in, const json_t *object, struct err *err)
 	return 0;
 }
 
-/* --- tree to struct ---------------------------------------------------- */
+/* --- tree to struct -------------------------------------------------- */
 
 /* Takes what has a place out of the tree; what is absent is the default's. */
 static void
@@ -496,7 +496,7 @@ tree_take(json_t *top, struct coll_config *c)
 	}
 }
 
-/* --- tree to text ------------------------------------------------------ */
+/* --- tree to text ---------------------------------------------------- */
 
 static void
 line_print(int indent, struct buf *ret)
@@ -598,7 +598,7 @@ extra_keep(json_t *top, struct arena *a, struct slice *ret, struct err *err)
 	return ret->p != NULL ? 0 : no_memory(err);
 }
 
-/* --- public ------------------------------------------------------------ */
+/* --- public ---------------------------------------------------------- */
 
 /* Our own reader first: its messages have the byte, and it knows the limits
  * and the duplicates at any depth. */

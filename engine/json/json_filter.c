@@ -24,7 +24,7 @@ enum { /* places in cond_members */
 
 static int cond_read(struct rd *r, const struct json_tok *t, void *arg);
 
-/* --- match ------------------------------------------------------------- */
+/* --- match ----------------------------------------------------------- */
 
 static int
 read_scalar(struct rd *r, const struct json_tok *t, struct value *ret)
@@ -138,10 +138,10 @@ static int
 read_match(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-	    {"value", read_value, 0},    {"any", read_any, 0},
-	    {"except", read_except, 0},  {"text", rd_not_yet, 0},
-	    {"text_any", rd_not_yet, 0}, {"phrase", rd_not_yet, 0},
-	    {"prefix", rd_not_yet, 0},
+		{"value", read_value, 0},    {"any", read_any, 0},
+		{"except", read_except, 0},  {"text", rd_not_yet, 0},
+		{"text_any", rd_not_yet, 0}, {"phrase", rd_not_yet, 0},
+		{"prefix", rd_not_yet, 0},
 	};
 	struct cond_read *c = arg;
 	uint64_t seen;
@@ -157,7 +157,7 @@ read_match(struct rd *r, const struct json_tok *t, void *arg)
 	return 0;
 }
 
-/* --- range ------------------------------------------------------------- */
+/* --- range ----------------------------------------------------------- */
 
 static int
 read_bound(struct rd *r, const struct json_tok *t, bool *has, double *ret)
@@ -186,10 +186,10 @@ static int
 read_range(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-	    {"gt", read_gt, RD_NULL},
-	    {"gte", read_gte, RD_NULL},
-	    {"lt", read_lt, RD_NULL},
-	    {"lte", read_lte, RD_NULL},
+		{"gt", read_gt, RD_NULL},
+		{"gte", read_gte, RD_NULL},
+		{"lt", read_lt, RD_NULL},
+		{"lte", read_lte, RD_NULL},
 	};
 	struct cond_read *c = arg;
 
@@ -197,7 +197,7 @@ read_range(struct rd *r, const struct json_tok *t, void *arg)
 	return rd_members(r, t, members, ARRAY_LEN(members), &c->c, NULL);
 }
 
-/* --- the other members ------------------------------------------------- */
+/* --- the other members ----------------------------------------------- */
 
 static int
 read_key(struct rd *r, const struct json_tok *t, void *arg)
@@ -246,7 +246,7 @@ read_has_id(struct rd *r, const struct json_tok *t, void *arg)
 	return 0;
 }
 
-/* --- lists of conditions ----------------------------------------------- */
+/* --- lists of conditions --------------------------------------------- */
 
 static int
 read_listed_cond(struct rd *r, const struct json_tok *t, void *arg)
@@ -309,8 +309,8 @@ static int
 read_min_should(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-	    {"conditions", read_conditions, 0},
-	    {"min_count", read_min_count, 0},
+		{"conditions", read_conditions, 0},
+		{"min_count", read_min_count, 0},
 	};
 	struct cond_read *c = arg;
 	uint64_t seen;
@@ -323,26 +323,26 @@ read_min_should(struct rd *r, const struct json_tok *t, void *arg)
 	return rc;
 }
 
-/* --- conditions and filters -------------------------------------------- */
+/* --- conditions and filters ------------------------------------------ */
 
 static const struct rd_member cond_members[] = {
-    {"must", read_must, RD_NULL},
-    {"should", read_should, RD_NULL},
-    {"must_not", read_must_not, RD_NULL},
-    {"min_should", read_min_should, RD_NULL},
-    {"key", read_key, 0},
-    {"match", read_match, RD_NULL},
-    {"range", read_range, RD_NULL},
-    {"has_id", read_has_id, 0},
-    {"is_empty", rd_not_yet, RD_NULL},
-    {"is_null", rd_not_yet, RD_NULL},
-    {"values_count", rd_not_yet, RD_NULL},
-    {"geo_bounding_box", rd_not_yet, RD_NULL},
-    {"geo_radius", rd_not_yet, RD_NULL},
-    {"geo_polygon", rd_not_yet, RD_NULL},
-    {"nested", rd_not_yet, RD_NULL},
-    {"has_vector", rd_not_yet, RD_NULL},
-    {"slice", rd_not_yet, RD_NULL},
+	{"must", read_must, RD_NULL},
+	{"should", read_should, RD_NULL},
+	{"must_not", read_must_not, RD_NULL},
+	{"min_should", read_min_should, RD_NULL},
+	{"key", read_key, 0},
+	{"match", read_match, RD_NULL},
+	{"range", read_range, RD_NULL},
+	{"has_id", read_has_id, 0},
+	{"is_empty", rd_not_yet, RD_NULL},
+	{"is_null", rd_not_yet, RD_NULL},
+	{"values_count", rd_not_yet, RD_NULL},
+	{"geo_bounding_box", rd_not_yet, RD_NULL},
+	{"geo_radius", rd_not_yet, RD_NULL},
+	{"geo_polygon", rd_not_yet, RD_NULL},
+	{"nested", rd_not_yet, RD_NULL},
+	{"has_vector", rd_not_yet, RD_NULL},
+	{"slice", rd_not_yet, RD_NULL},
 };
 #define N_FILTER_MEMBERS 4
 

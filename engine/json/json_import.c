@@ -34,7 +34,7 @@ import_point(struct import *m, const void *text, size_t n, const char *where,
 	return 0;
 }
 
-/* --- {"points": [...]} ------------------------------------------------- */
+/* --- {"points": [...]} ----------------------------------------------- */
 
 static int
 import_element(struct rd *r, const struct json_tok *t, void *arg)
@@ -51,7 +51,7 @@ import_points(struct rd *r, const struct json_tok *t, void *arg)
 	return rd_each(r, t, import_element, arg);
 }
 
-/* --- {"batch": {ids, vectors, payloads}} ------------------------------- */
+/* --- {"batch": {ids, vectors, payloads}} ----------------------------- */
 
 static int
 column(struct rd *r, const struct json_tok *t, struct slice *ret)
@@ -174,9 +174,9 @@ static int
 import_batch(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-	    {"ids", read_ids, 0},
-	    {"vectors", read_vectors, 0},
-	    {"payloads", read_payloads, RD_NULL},
+		{"ids", read_ids, 0},
+		{"vectors", read_vectors, 0},
+		{"payloads", read_payloads, RD_NULL},
 	};
 	struct import *m = arg;
 	uint64_t seen;
@@ -190,7 +190,7 @@ import_batch(struct rd *r, const struct json_tok *t, void *arg)
 	return import_columns(r, m, t->at);
 }
 
-/* --- bodies ------------------------------------------------------------ */
+/* --- bodies ---------------------------------------------------------- */
 
 static int
 read_update_mode(struct rd *r, const struct json_tok *t, void *arg)
@@ -202,14 +202,14 @@ read_update_mode(struct rd *r, const struct json_tok *t, void *arg)
 }
 
 static const struct rd_member body_members[] = {
-    {"points", import_points, 0},
-    {"batch", import_batch, 0},
-    {"update_mode", read_update_mode, RD_NULL},
-    {"update_filter", rd_not_yet, RD_NULL},
-    {"shard_key", rd_not_yet, RD_NULL},
-    {"ordering", rd_ignore_ordering, RD_NULL},
-    {"timeout", rd_ignore_u64, RD_NULL},
-    {"wait", rd_ignore_bool, RD_NULL},
+	{"points", import_points, 0},
+	{"batch", import_batch, 0},
+	{"update_mode", read_update_mode, RD_NULL},
+	{"update_filter", rd_not_yet, RD_NULL},
+	{"shard_key", rd_not_yet, RD_NULL},
+	{"ordering", rd_ignore_ordering, RD_NULL},
+	{"timeout", rd_ignore_u64, RD_NULL},
+	{"wait", rd_ignore_bool, RD_NULL},
 };
 
 /* Points are put while the text is read, so the text has to be a whole value
@@ -230,7 +230,7 @@ body_check(const void *text, size_t n, struct arena *a, bool *ret_body,
 		if (rc < 0 || k.type == JSON_END)
 			break;
 		*ret_body |=
-		    json_tok_is(&k, "points") || json_tok_is(&k, "batch");
+			json_tok_is(&k, "points") || json_tok_is(&k, "batch");
 		rc = json_next(&r.w, &k, err);
 		if (rc == 0)
 			rc = json_skip(&r.w, &k, NULL, err);

@@ -23,8 +23,7 @@ struct import_sink {
 	void *arg;
 };
 
-int json_import_body(const void *text, size_t n, uint64_t line,
-		     struct arena *a, const struct import_sink *sink,
-		     struct err *err);
+int json_import_body(const void *text, size_t n, uint64_t line, struct arena *a,
+		     const struct import_sink *sink, struct err *err);
 
 #endif

@@ -18,7 +18,7 @@ struct scan {
 	struct slice payload; /* n == 0: none */
 };
 
-/* --- members ----------------------------------------------------------- */
+/* --- members --------------------------------------------------------- */
 
 static int
 read_id(struct rd *r, const struct json_tok *t, void *arg)
@@ -69,11 +69,11 @@ read_payload(struct rd *r, const struct json_tok *t, void *arg)
 }
 
 static const struct rd_member point_members[] = {
-    {"id", read_id, 0},
-    {"vector", read_vector, 0},
-    {"vectors", read_vector, RD_ALIAS},
-    {"payload", read_payload, RD_NULL},
-    {"shard_key", rd_not_yet, RD_NULL},
+	{"id", read_id, 0},
+	{"vector", read_vector, 0},
+	{"vectors", read_vector, RD_ALIAS},
+	{"payload", read_payload, RD_NULL},
+	{"shard_key", rd_not_yet, RD_NULL},
 };
 
 static int
@@ -92,34 +92,34 @@ point_scan(const void *text, size_t n, struct arena *a, struct scan *ret,
 	return rc < 0 ? rc : rd_end(&r);
 }
 
-/* --- the spelling of the numbers --------------------------------------- */
+/* --- the spelling of the numbers ------------------------------------- */
 
 /* Likely ones first.  A style and its successors print most numbers alike, so
  * the one that broke a style is the first to ask about the next. */
 static const uint8_t styles[] = {
-    NUM_EXP_JS,
-    NUM_EXP_PYTHON | NUM_WHOLE_POINT,
-    NUM_EXP_PYTHON | NUM_WHOLE_POINT | NUM_DIGITS_F64,
-    NUM_EXP_JS | NUM_DIGITS_F64,
-    NUM_EXP_PYTHON,
-    NUM_EXP_PYTHON | NUM_DIGITS_F64,
-    NUM_EXP_RUST | NUM_WHOLE_POINT,
-    NUM_EXP_RUST | NUM_WHOLE_POINT | NUM_DIGITS_F64,
-    NUM_FIXED + 6,
-    NUM_FIXED + 4,
-    NUM_FIXED + 8,
-    NUM_FIXED + 5,
-    NUM_FIXED + 3,
-    NUM_FIXED + 7,
-    NUM_FIXED + 2,
-    NUM_FIXED + 1,
-    NUM_FIXED + 9,
-    NUM_EXP_RUST,
-    NUM_EXP_RUST | NUM_DIGITS_F64,
-    NUM_EXP_JAVA | NUM_WHOLE_POINT,
-    NUM_EXP_JAVA | NUM_WHOLE_POINT | NUM_DIGITS_F64,
-    NUM_EXP_JS | NUM_WHOLE_POINT,
-    NUM_EXP_JS | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+	NUM_EXP_JS,
+	NUM_EXP_PYTHON | NUM_WHOLE_POINT,
+	NUM_EXP_PYTHON | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+	NUM_EXP_JS | NUM_DIGITS_F64,
+	NUM_EXP_PYTHON,
+	NUM_EXP_PYTHON | NUM_DIGITS_F64,
+	NUM_EXP_RUST | NUM_WHOLE_POINT,
+	NUM_EXP_RUST | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+	NUM_FIXED + 6,
+	NUM_FIXED + 4,
+	NUM_FIXED + 8,
+	NUM_FIXED + 5,
+	NUM_FIXED + 3,
+	NUM_FIXED + 7,
+	NUM_FIXED + 2,
+	NUM_FIXED + 1,
+	NUM_FIXED + 9,
+	NUM_EXP_RUST,
+	NUM_EXP_RUST | NUM_DIGITS_F64,
+	NUM_EXP_JAVA | NUM_WHOLE_POINT,
+	NUM_EXP_JAVA | NUM_WHOLE_POINT | NUM_DIGITS_F64,
+	NUM_EXP_JS | NUM_WHOLE_POINT,
+	NUM_EXP_JS | NUM_WHOLE_POINT | NUM_DIGITS_F64,
 };
 
 struct spelling {
@@ -267,7 +267,7 @@ spelling_find(struct spelling *s, uint8_t *ret_style)
 	return false;
 }
 
-/* --- documents --------------------------------------------------------- */
+/* --- documents ------------------------------------------------------- */
 
 static int
 no_memory(struct err *err)
@@ -284,10 +284,10 @@ doc_verbatim(const struct scan *s, const uint8_t *text, size_t n,
 	if (p == NULL)
 		return no_memory(err);
 	*ret = (struct doc){
-	    .form = DOC_VERBATIM,
-	    .size = (uint32_t)n,
-	    .text = {p, n},
-	    .pay_len = (uint32_t)s->payload.n,
+		.form = DOC_VERBATIM,
+		.size = (uint32_t)n,
+		.text = {p, n},
+		.pay_len = (uint32_t)s->payload.n,
 	};
 	if (s->payload.n > 0)
 		ret->pay_at = (uint32_t)((const uint8_t *)s->payload.p - text);
@@ -314,14 +314,14 @@ doc_template(const struct scan *s, const struct spelling *sp, uint8_t style,
 	if (pay > s->vec.at)
 		pay = pay - s->vec.end + s->vec.at + sp->sep.n;
 	*ret = (struct doc){
-	    .form = DOC_TEMPLATE,
-	    .style = style,
-	    .sep_len = (uint16_t)sp->sep.n,
-	    .size = (uint32_t)n,
-	    .vec_at = (uint32_t)s->vec.at,
-	    .pay_at = (uint32_t)pay,
-	    .pay_len = (uint32_t)s->payload.n,
-	    .text = {p, s->vec.at + sp->sep.n + rest},
+		.form = DOC_TEMPLATE,
+		.style = style,
+		.sep_len = (uint16_t)sp->sep.n,
+		.size = (uint32_t)n,
+		.vec_at = (uint32_t)s->vec.at,
+		.pay_at = (uint32_t)pay,
+		.pay_len = (uint32_t)s->payload.n,
+		.text = {p, s->vec.at + sp->sep.n + rest},
 	};
 	return 0;
 }
@@ -331,10 +331,10 @@ doc_given(const struct scan *s, const uint8_t *text, size_t n, struct arena *a,
 	  struct doc *ret, struct err *err)
 {
 	struct spelling sp = {
-	    .p = text + s->vec.at,
-	    .end = text + s->vec.end,
-	    .vec = s->vec.v,
-	    .dim = s->vec.dim,
+		.p = text + s->vec.at,
+		.end = text + s->vec.end,
+		.vec = s->vec.v,
+		.dim = s->vec.dim,
 	};
 	uint8_t style;
 
@@ -408,9 +408,9 @@ doc_canonical(struct point *p, struct slice payload, struct err *err)
 	size_t size;
 
 	p->doc = (struct doc){
-	    .form = DOC_CANONICAL,
-	    .text = payload,
-	    .pay_len = (uint32_t)payload.n,
+		.form = DOC_CANONICAL,
+		.text = payload,
+		.pay_len = (uint32_t)payload.n,
 	};
 	size = canonical_size(p, err);
 	if (size == 0)
@@ -436,7 +436,7 @@ payload_compact(struct slice s, struct arena *a, struct slice *ret,
 	return ret->p != NULL ? 0 : no_memory(err);
 }
 
-/* --- digest ------------------------------------------------------------ */
+/* --- digest ---------------------------------------------------------- */
 
 #define DIGEST_LOCAL 16384
 
@@ -488,7 +488,7 @@ point_digest(struct point *p, struct err *err)
 	return rc;
 }
 
-/* --- public ------------------------------------------------------------ */
+/* --- public ---------------------------------------------------------- */
 
 static int
 point_id(const struct scan *s, const struct id_key *name, struct id_key *ret,

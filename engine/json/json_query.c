@@ -13,7 +13,7 @@
 #define LIMIT_DEFAULT 10
 #define SEARCHES_MAX  65536u
 
-/* --- what several requests have ---------------------------------------- */
+/* --- what several requests have -------------------------------------- */
 
 static int
 ignore_consistency(struct rd *r, const struct json_tok *t, void *arg)
@@ -31,9 +31,9 @@ ignore_consistency(struct rd *r, const struct json_tok *t, void *arg)
 /* Qdrant's URL parameters; one node has nothing to do for them. */
 #define URL_MEMBERS                                                            \
 	{"consistency", ignore_consistency, RD_NULL},                          \
-	    {"ordering", rd_ignore_ordering, RD_NULL},                         \
-	    {"timeout", rd_ignore_u64, RD_NULL},                               \
-	    {"wait", rd_ignore_bool, RD_NULL},                                 \
+		{"ordering", rd_ignore_ordering, RD_NULL},                     \
+		{"timeout", rd_ignore_u64, RD_NULL},                           \
+		{"wait", rd_ignore_bool, RD_NULL},                             \
 	{                                                                      \
 		"shard_key", rd_not_yet, RD_NULL                               \
 	}
@@ -86,8 +86,8 @@ static int
 read_select(struct rd *r, const struct json_tok *t, struct select *ret)
 {
 	static const struct rd_member members[] = {
-	    {"include", read_include, RD_NULL},
-	    {"exclude", read_exclude, RD_NULL},
+		{"include", read_include, RD_NULL},
+		{"exclude", read_exclude, RD_NULL},
 	};
 	uint64_t seen;
 	bool b;
@@ -132,7 +132,7 @@ read_with_vector(struct rd *r, const struct json_tok *t, bool *ret)
 	return rd_each(r, t, vector_name, ret);
 }
 
-/* --- search ------------------------------------------------------------ */
+/* --- search ---------------------------------------------------------- */
 
 static int
 query_vector(struct rd *r, const struct json_tok *t, struct query *q)
@@ -172,20 +172,20 @@ static int
 query_query(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-	    {"nearest", query_nearest, 0},
-	    {"mmr", rd_not_yet, RD_NULL},
-	    {"recommend", rd_not_yet, 0},
-	    {"discover", rd_not_yet, 0},
-	    {"context", rd_not_yet, 0},
-	    {"order_by", rd_not_yet, 0},
-	    {"fusion", rd_not_yet, 0},
-	    {"rrf", rd_not_yet, 0},
-	    {"formula", rd_not_yet, 0},
-	    {"defaults", rd_not_yet, 0},
-	    {"sample", rd_not_yet, 0},
-	    {"relevance_feedback", rd_not_yet, 0},
-	    {"indices", rd_not_yet, 0},
-	    {"values", rd_not_yet, 0},
+		{"nearest", query_nearest, 0},
+		{"mmr", rd_not_yet, RD_NULL},
+		{"recommend", rd_not_yet, 0},
+		{"discover", rd_not_yet, 0},
+		{"context", rd_not_yet, 0},
+		{"order_by", rd_not_yet, 0},
+		{"fusion", rd_not_yet, 0},
+		{"rrf", rd_not_yet, 0},
+		{"formula", rd_not_yet, 0},
+		{"defaults", rd_not_yet, 0},
+		{"sample", rd_not_yet, 0},
+		{"relevance_feedback", rd_not_yet, 0},
+		{"indices", rd_not_yet, 0},
+		{"values", rd_not_yet, 0},
 	};
 	uint64_t seen;
 	int rc;
@@ -217,8 +217,8 @@ static int
 query_vector_legacy(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-	    {"name", legacy_name, 0},
-	    {"vector", legacy_inner, 0},
+		{"name", legacy_name, 0},
+		{"vector", legacy_inner, 0},
 	};
 	struct query *q = arg;
 	uint64_t seen;
@@ -269,12 +269,12 @@ static int
 query_params(struct rd *r, const struct json_tok *t, void *arg)
 {
 	static const struct rd_member members[] = {
-	    {"hnsw_ef", params_ef, RD_NULL},
-	    {"exact", params_exact, RD_NULL},
-	    {"indexed_only", rd_ignore_bool, RD_NULL},
-	    {"quantization", rd_ignore_object, RD_NULL},
-	    {"acorn", rd_ignore_object, RD_NULL},
-	    {"idf", rd_not_yet, RD_NULL},
+		{"hnsw_ef", params_ef, RD_NULL},
+		{"exact", params_exact, RD_NULL},
+		{"indexed_only", rd_ignore_bool, RD_NULL},
+		{"quantization", rd_ignore_object, RD_NULL},
+		{"acorn", rd_ignore_object, RD_NULL},
+		{"idf", rd_not_yet, RD_NULL},
 	};
 
 	return rd_members(r, t, members, ARRAY_LEN(members), arg, NULL);
@@ -338,29 +338,29 @@ query_recommend(struct rd *r, const struct json_tok *t, void *arg)
 }
 
 static const struct rd_member query_members[] = {
-    {"query", query_query, RD_NULL},
-    {"vector", query_vector_legacy, 0},
-    {"filter", query_filter, RD_NULL},
-    {"params", query_params, RD_NULL},
-    {"limit", query_limit, RD_NULL},
-    {"top", query_limit, RD_NULL | RD_ALIAS},
-    {"offset", query_offset, RD_NULL},
-    {"score_threshold", query_threshold, RD_NULL},
-    {"with_payload", query_payload, RD_NULL},
-    {"with_vector", query_with_vector, RD_NULL},
-    {"with_vectors", query_with_vector, RD_NULL | RD_ALIAS},
-    {"using", query_using, RD_NULL},
-    {"prefetch", rd_not_yet, RD_NULL},
-    {"lookup_from", rd_not_yet, RD_NULL},
-    {"group_by", rd_not_yet, RD_NULL},
-    {"group_size", rd_not_yet, RD_NULL},
-    {"with_lookup", rd_not_yet, RD_NULL},
-    {"positive", query_recommend, RD_NULL},
-    {"negative", query_recommend, RD_NULL},
-    {"strategy", query_recommend, RD_NULL},
-    {"target", rd_not_yet, RD_NULL},
-    {"context", rd_not_yet, RD_NULL},
-    URL_MEMBERS,
+	{"query", query_query, RD_NULL},
+	{"vector", query_vector_legacy, 0},
+	{"filter", query_filter, RD_NULL},
+	{"params", query_params, RD_NULL},
+	{"limit", query_limit, RD_NULL},
+	{"top", query_limit, RD_NULL | RD_ALIAS},
+	{"offset", query_offset, RD_NULL},
+	{"score_threshold", query_threshold, RD_NULL},
+	{"with_payload", query_payload, RD_NULL},
+	{"with_vector", query_with_vector, RD_NULL},
+	{"with_vectors", query_with_vector, RD_NULL | RD_ALIAS},
+	{"using", query_using, RD_NULL},
+	{"prefetch", rd_not_yet, RD_NULL},
+	{"lookup_from", rd_not_yet, RD_NULL},
+	{"group_by", rd_not_yet, RD_NULL},
+	{"group_size", rd_not_yet, RD_NULL},
+	{"with_lookup", rd_not_yet, RD_NULL},
+	{"positive", query_recommend, RD_NULL},
+	{"negative", query_recommend, RD_NULL},
+	{"strategy", query_recommend, RD_NULL},
+	{"target", rd_not_yet, RD_NULL},
+	{"context", rd_not_yet, RD_NULL},
+	URL_MEMBERS,
 };
 
 static int
@@ -434,8 +434,8 @@ json_search_parse(const void *text, size_t n, struct arena *a,
 		  struct search_request *ret, struct err *err)
 {
 	static const struct rd_member batch_members[] = {
-	    {"searches", read_searches, 0},
-	    URL_MEMBERS,
+		{"searches", read_searches, 0},
+		URL_MEMBERS,
 	};
 	struct search_request s = {0};
 	struct rd_list l = {0};
@@ -465,7 +465,7 @@ json_search_parse(const void *text, size_t n, struct arena *a,
 	return 0;
 }
 
-/* --- scroll and count -------------------------------------------------- */
+/* --- scroll and count ------------------------------------------------ */
 
 static int
 scroll_filter(struct rd *r, const struct json_tok *t, void *arg)
@@ -530,18 +530,18 @@ json_scroll_parse(const void *text, size_t n, struct arena *a,
 		  struct scroll_request *ret, struct err *err)
 {
 	static const struct rd_member members[] = {
-	    {"filter", scroll_filter, RD_NULL},
-	    {"offset", scroll_offset, RD_NULL},
-	    {"limit", scroll_limit, RD_NULL},
-	    {"with_payload", scroll_payload, RD_NULL},
-	    {"with_vector", scroll_with_vector, RD_NULL},
-	    {"with_vectors", scroll_with_vector, RD_NULL | RD_ALIAS},
-	    {"order_by", rd_not_yet, RD_NULL},
-	    URL_MEMBERS,
+		{"filter", scroll_filter, RD_NULL},
+		{"offset", scroll_offset, RD_NULL},
+		{"limit", scroll_limit, RD_NULL},
+		{"with_payload", scroll_payload, RD_NULL},
+		{"with_vector", scroll_with_vector, RD_NULL},
+		{"with_vectors", scroll_with_vector, RD_NULL | RD_ALIAS},
+		{"order_by", rd_not_yet, RD_NULL},
+		URL_MEMBERS,
 	};
 	struct scroll_request s = {
-	    .limit = LIMIT_DEFAULT,
-	    .payload = {.kind = SELECT_ALL},
+		.limit = LIMIT_DEFAULT,
+		.payload = {.kind = SELECT_ALL},
 	};
 	int rc;
 
@@ -564,9 +564,9 @@ json_count_parse(const void *text, size_t n, struct arena *a,
 		 struct count_request *ret, struct err *err)
 {
 	static const struct rd_member members[] = {
-	    {"filter", count_filter, RD_NULL},
-	    {"exact", rd_ignore_bool, RD_NULL},
-	    URL_MEMBERS,
+		{"filter", count_filter, RD_NULL},
+		{"exact", rd_ignore_bool, RD_NULL},
+		URL_MEMBERS,
 	};
 	struct count_request c = {0};
 	int rc;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- places ------------------------------------------------------------ */
+/* --- places ---------------------------------------------------------- */
 
 int
 rd_start(struct rd *r, const void *text, size_t n, struct arena *a,
@@ -116,7 +116,7 @@ rd_want(struct rd *r, const struct json_tok *t, enum json_type type)
 		       json_type_name(t->type), json_type_name(type));
 }
 
-/* --- containers -------------------------------------------------------- */
+/* --- containers ------------------------------------------------------ */
 
 static int
 member_fail(struct rd *r, const struct json_tok *k, const char *what)
@@ -210,7 +210,7 @@ rd_list_add(struct rd *r, struct rd_list *l, size_t size)
 	return memset(p, 0, size);
 }
 
-/* --- scalars ----------------------------------------------------------- */
+/* --- scalars --------------------------------------------------------- */
 
 int
 rd_string(struct rd *r, const struct json_tok *t, struct slice *ret)
@@ -224,8 +224,8 @@ rd_string(struct rd *r, const struct json_tok *t, struct slice *ret)
 		return rc;
 	ret->n = t->escaped ? b.n : t->raw.n - 2;
 	ret->p = arena_strndup(
-	    r->a, t->escaped ? (char *)b.p : (const char *)t->raw.p + 1,
-	    ret->n);
+		r->a, t->escaped ? (char *)b.p : (const char *)t->raw.p + 1,
+		ret->n);
 	return ret->p != NULL ? 0 : rd_no_memory(r);
 }
 
@@ -310,7 +310,7 @@ rd_key_path(struct rd *r, const struct json_tok *t, struct path *ret)
 	return rc < 0 ? rc : rd_in(r, path_parse(s.p, s.n, r->a, ret, r->err));
 }
 
-/* --- vectors ----------------------------------------------------------- */
+/* --- vectors --------------------------------------------------------- */
 
 /* How many numbers there can be: no array of numbers has a bracket inside, and
  * a number and its comma take two bytes. */
@@ -361,7 +361,7 @@ rd_vector(struct rd *r, const struct json_tok *t, struct rd_vector *ret)
 	return 0;
 }
 
-/* --- members that appear twice ----------------------------------------- */
+/* --- members that appear twice --------------------------------------- */
 
 /* The names of the objects that are open, innermost last.  Few are compared
  * with each other as they come; many are sorted when their object ends. */
@@ -545,7 +545,7 @@ rd_unique(struct rd *r, const struct json_tok *t)
 	return rc;
 }
 
-/* --- members that are read and not used -------------------------------- */
+/* --- members that are read and not used ------------------------------ */
 
 int
 rd_ignore(struct rd *r, const struct json_tok *t, void *arg)
@@ -599,7 +599,7 @@ rd_not_yet(struct rd *r, const struct json_tok *t, void *arg)
 	return err_set(r->err, ERR_NOT_YET, "%s is not supported yet", r->path);
 }
 
-/* --- for json_config.c ------------------------------------------------- */
+/* --- for json_config.c ----------------------------------------------- */
 
 int
 tree_check_text(const void *text, size_t n, struct arena *a, struct err *err)

@@ -47,7 +47,7 @@ int rd_end(struct rd *r); /* only blanks may be left */
 
 /* "PATH: byte N: text", and -code. */
 int rd_fail(struct rd *r, enum errcode code, size_t at, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 int rd_no_memory(struct rd *r);
 int rd_want(struct rd *r, const struct json_tok *t, enum json_type type);
 

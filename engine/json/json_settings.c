@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- units ---------------------------------------------------------------- */
+/* --- units ----------------------------------------------------------- */
 
 struct unit {
 	const char *name;
@@ -18,17 +18,17 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    {"B", 1},
-    {"KiB", 1ull << 10},
-    {"MiB", 1ull << 20},
-    {"GiB", 1ull << 30},
-    {"TiB", 1ull << 40},
-    {NULL, 0},
+	{"B", 1},
+	{"KiB", 1ull << 10},
+	{"MiB", 1ull << 20},
+	{"GiB", 1ull << 30},
+	{"TiB", 1ull << 40},
+	{NULL, 0},
 };
 
 static const struct unit duration_units[] = {
-    {"ms", 1},      {"s", 1000},     {"min", 60000},
-    {"h", 3600000}, {"d", 86400000}, {NULL, 0},
+	{"ms", 1},      {"s", 1000},     {"min", 60000},
+	{"h", 3600000}, {"d", 86400000}, {NULL, 0},
 };
 
 static bool
@@ -71,8 +71,7 @@ duration_parse(const char *s, uint64_t *ret_ms, struct err *err)
 		       s);
 }
 
-/* --- the members ------------------------------------------------------------
- */
+/* --- the members ----------------------------------------------------- */
 
 enum kind {
 	KIND_UINT,   /* min..max */
@@ -176,16 +175,16 @@ static const struct member root_members[] = {
 /* clang-format on */
 
 static const char defaults[] =
-    "{\"sync\":\"close\",\"sync_interval_ms\":50,"
-    "\"max_point_bytes\":\"32MiB\",\"scratch_max_bytes\":\"1GiB\","
-    "\"storage\":{\"snapshots_path\":null,\"temp_path\":null,"
-    "\"wal_path\":null,"
-    "\"wal\":{\"wal_capacity_mb\":32,\"wal_segments_ahead\":0}},"
-    "\"history_window\":\"24h\",\"history_max_bytes\":null,"
-    "\"remotes\":{},\"schedule\":[],"
-    "\"objectives\":{\"rpo\":null,\"rto\":null,\"recall_delta\":null},"
-    "\"recover\":{\"allow\":[\"file\",\"https\",\"s3\"],\"roots\":[]},"
-    "\"post_snapshot\":null}";
+	"{\"sync\":\"close\",\"sync_interval_ms\":50,"
+	"\"max_point_bytes\":\"32MiB\",\"scratch_max_bytes\":\"1GiB\","
+	"\"storage\":{\"snapshots_path\":null,\"temp_path\":null,"
+	"\"wal_path\":null,"
+	"\"wal\":{\"wal_capacity_mb\":32,\"wal_segments_ahead\":0}},"
+	"\"history_window\":\"24h\",\"history_max_bytes\":null,"
+	"\"remotes\":{},\"schedule\":[],"
+	"\"objectives\":{\"rpo\":null,\"rto\":null,\"recall_delta\":null},"
+	"\"recover\":{\"allow\":[\"file\",\"https\",\"s3\"],\"roots\":[]},"
+	"\"post_snapshot\":null}";
 
 static const struct member *
 member_find(const struct member *list, const char *name)
@@ -196,8 +195,7 @@ member_find(const struct member *list, const char *name)
 	return NULL;
 }
 
-/* --- checking ---------------------------------------------------------------
- */
+/* --- checking -------------------------------------------------------- */
 
 /* What a check needs besides the value: where it is, for the message. */
 struct place {
@@ -449,8 +447,8 @@ list_check(const struct member *m, const json_t *j, const struct place *at,
 
 		if (!json_is_object(value))
 			return place_err(
-			    &p, err_set(err, ERR_TYPE, "must be an object"),
-			    err);
+				&p, err_set(err, ERR_TYPE, "must be an object"),
+				err);
 		rc = object_check(m->sub, value, true, &p, err);
 		if (rc)
 			return rc;
@@ -508,8 +506,7 @@ object_check(const struct member *list, const json_t *j, bool whole,
 	return 0;
 }
 
-/* --- merging ----------------------------------------------------------------
- */
+/* --- merging --------------------------------------------------------- */
 
 static void
 json_unref(json_t **j)
@@ -566,8 +563,7 @@ json_load(const void *text, size_t n, json_t **ret, struct err *err)
 	return err_set(err, ERR_TYPE, "settings are one object");
 }
 
-/* --- to the struct
- * ------------------------------------------------------------ */
+/* --- to the struct --------------------------------------------------- */
 
 static uint64_t
 size_of(const json_t *j)
@@ -630,24 +626,26 @@ settings_read(const json_t *root, struct arena *a, struct settings *ret,
 	bool failed = !text;
 
 	*ret = (struct settings){
-	    .sync = sync_of(json_object_get(root, "sync")),
-	    .sync_interval_ms =
-		uint_of(json_object_get(root, "sync_interval_ms")),
-	    .max_point_bytes =
-		size_of(json_object_get(root, "max_point_bytes")),
-	    .scratch_max_bytes =
-		size_of(json_object_get(root, "scratch_max_bytes")),
-	    .snapshots_path = path_of(storage, "snapshots_path", a, &failed),
-	    .temp_path = path_of(storage, "temp_path", a, &failed),
-	    .wal_path = path_of(storage, "wal_path", a, &failed),
-	    .wal_capacity_mb = uint_of(json_object_get(wal, "wal_capacity_mb")),
-	    .wal_segments_ahead =
-		uint_of(json_object_get(wal, "wal_segments_ahead")),
-	    .history_window_ms =
-		duration_of(json_object_get(root, "history_window")),
-	    .history_max_bytes =
-		size_of(json_object_get(root, "history_max_bytes")),
-	    .text = text ? arena_strndup(a, text, strlen(text)) : NULL,
+		.sync = sync_of(json_object_get(root, "sync")),
+		.sync_interval_ms =
+			uint_of(json_object_get(root, "sync_interval_ms")),
+		.max_point_bytes =
+			size_of(json_object_get(root, "max_point_bytes")),
+		.scratch_max_bytes =
+			size_of(json_object_get(root, "scratch_max_bytes")),
+		.snapshots_path =
+			path_of(storage, "snapshots_path", a, &failed),
+		.temp_path = path_of(storage, "temp_path", a, &failed),
+		.wal_path = path_of(storage, "wal_path", a, &failed),
+		.wal_capacity_mb =
+			uint_of(json_object_get(wal, "wal_capacity_mb")),
+		.wal_segments_ahead =
+			uint_of(json_object_get(wal, "wal_segments_ahead")),
+		.history_window_ms =
+			duration_of(json_object_get(root, "history_window")),
+		.history_max_bytes =
+			size_of(json_object_get(root, "history_max_bytes")),
+		.text = text ? arena_strndup(a, text, strlen(text)) : NULL,
 	};
 	free(text);
 	if (failed || !ret->text)
@@ -708,8 +706,7 @@ json_settings_print(const struct settings *s, struct buf *ret)
 	return ret->failed ? -ERR_NO_MEMORY : 0;
 }
 
-/* --- single members
- * ----------------------------------------------------------- */
+/* --- single members -------------------------------------------------- */
 
 struct setting {
 	const char *name;
@@ -718,18 +715,18 @@ struct setting {
 };
 
 static const struct setting singles[] = {
-    {"sync", root_members, "{", "}"},
-    {"sync_interval_ms", root_members, "{", "}"},
-    {"max_point_bytes", root_members, "{", "}"},
-    {"scratch_max_bytes", root_members, "{", "}"},
-    {"snapshots_path", storage_members, "{\"storage\":{", "}}"},
-    {"temp_path", storage_members, "{\"storage\":{", "}}"},
-    {"wal_path", storage_members, "{\"storage\":{", "}}"},
-    {"wal_capacity_mb", wal_members, "{\"storage\":{\"wal\":{", "}}}"},
-    {"wal_segments_ahead", wal_members, "{\"storage\":{\"wal\":{", "}}}"},
-    {"history_window", root_members, "{", "}"},
-    {"history_max_bytes", root_members, "{", "}"},
-    {"post_snapshot", root_members, "{", "}"},
+	{"sync", root_members, "{", "}"},
+	{"sync_interval_ms", root_members, "{", "}"},
+	{"max_point_bytes", root_members, "{", "}"},
+	{"scratch_max_bytes", root_members, "{", "}"},
+	{"snapshots_path", storage_members, "{\"storage\":{", "}}"},
+	{"temp_path", storage_members, "{\"storage\":{", "}}"},
+	{"wal_path", storage_members, "{\"storage\":{", "}}"},
+	{"wal_capacity_mb", wal_members, "{\"storage\":{\"wal\":{", "}}}"},
+	{"wal_segments_ahead", wal_members, "{\"storage\":{\"wal\":{", "}}}"},
+	{"history_window", root_members, "{", "}"},
+	{"history_max_bytes", root_members, "{", "}"},
+	{"post_snapshot", root_members, "{", "}"},
 };
 
 const char *

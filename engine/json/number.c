@@ -30,7 +30,7 @@ struct u128 {
 /* 10^k, scaled to 128 bits with the top bit set, rounded up. */
 static struct u128 pow_table[POW_MAX - POW_MIN + 1];
 
-/* --- powers of ten ----------------------------------------------------- */
+/* --- powers of ten --------------------------------------------------- */
 
 /* A mantissa of 320 bits: the 324 steps lose 324 of its last units, and what
  * the table keeps is 192 bits above them. */
@@ -127,7 +127,7 @@ log2_pow10(int k)
 	return (k * 1741647) >> 19;
 }
 
-/* --- shortest digits --------------------------------------------------- */
+/* --- shortest digits ------------------------------------------------- */
 
 struct digits { /* m * 10^exp */
 	uint64_t m;
@@ -218,29 +218,29 @@ shortest_f64(uint64_t bits)
 		    scale_f64(g, (4 * c + 2) << h) - odd, k);
 }
 
-/* --- spelling ---------------------------------------------------------- */
+/* --- spelling -------------------------------------------------------- */
 
 #define DIGITS_MAX 17
 
 static const uint64_t pow_u64[] = {
-    1u,
-    10u,
-    100u,
-    1000u,
-    10000u,
-    100000u,
-    1000000u,
-    10000000u,
-    100000000u,
-    1000000000u,
-    10000000000u,
-    100000000000u,
-    1000000000000u,
-    10000000000000u,
-    100000000000000u,
-    1000000000000000u,
-    10000000000000000u,
-    100000000000000000u,
+	1u,
+	10u,
+	100u,
+	1000u,
+	10000u,
+	100000u,
+	1000000u,
+	10000000u,
+	100000000u,
+	1000000000u,
+	10000000000u,
+	100000000000u,
+	1000000000000u,
+	10000000000000u,
+	100000000000000u,
+	1000000000000000u,
+	10000000000000000u,
+	100000000000000000u,
 };
 
 /* How many digits m has; it is not 0.  1233 / 2^12 is log10(2). */
@@ -301,8 +301,8 @@ digits_text(struct digits d)
 		y = eight_digits((uint32_t)(m % 100000000));
 		m /= 100000000;
 		x = eight_digits((uint32_t)(m % 100000000));
-		t.n =
-		    y != 0 ? DIGITS_MAX - zeros_behind(y) : 9 - zeros_behind(x);
+		t.n = y != 0 ? DIGITS_MAX - zeros_behind(y)
+			     : 9 - zeros_behind(x);
 	}
 	t.first = (char)('0' + m / 100000000);
 	t.second = htole64(x | ZEROS_8);
@@ -440,7 +440,7 @@ spell_zero(char *at, unsigned style)
 	return at;
 }
 
-/* --- a fixed number of decimals ---------------------------------------- */
+/* --- a fixed number of decimals -------------------------------------- */
 
 /* v * 10^decimals, rounded half to even: below 2^54 before the shift. */
 static uint64_t
@@ -483,7 +483,7 @@ fixed_print(char *at, uint32_t bits, unsigned decimals)
 	return at + decimals + 1;
 }
 
-/* --- telling without printing ------------------------------------------ */
+/* --- telling without printing ---------------------------------------- */
 
 #define MATCH_ROOM     32 /* bytes that may be read */
 #define MATCH_DECIMALS 12 /* a float times 10^12 is a whole double, exactly */
@@ -566,7 +566,7 @@ num_match_f32(float v, const char *p, size_t room)
 	return (size_t)(at - p) + n + k;
 }
 
-/* --- the doors --------------------------------------------------- */
+/* --- the doors ------------------------------------------------------- */
 
 size_t
 num_print_f32(float v, unsigned style, char *ret)

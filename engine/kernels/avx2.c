@@ -43,8 +43,8 @@ step_product(__m256 sum_f32x8, __m256 a, __m256 b)
 static inline float
 sum_lanes(__m256 v)
 {
-	__m128 s =
-	    _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+	__m128 s = _mm_add_ps(_mm256_castps256_ps128(v),
+			      _mm256_extractf128_ps(v, 1));
 
 	s = _mm_add_ps(s, _mm_movehl_ps(s, s));
 	return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
@@ -76,7 +76,7 @@ fold(const float *a, const float *b, uint32_t dim,
 			  _mm256_maskload_ps(b + i, m));
 	}
 	return sum_lanes(
-	    _mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+		_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
 }
 
 static float
@@ -104,9 +104,9 @@ dist_dot_f32_avx2(const float *a, const float *b, uint32_t dim)
 }
 
 const struct dist_kernels dist_avx2 = {
-    .name = "avx2",
-    .l2 = dist_l2_f32_avx2,
-    .l1 = dist_l1_f32_avx2,
-    .product = dist_product_f32_avx2,
-    .dot = dist_dot_f32_avx2,
+	.name = "avx2",
+	.l2 = dist_l2_f32_avx2,
+	.l1 = dist_l1_f32_avx2,
+	.product = dist_product_f32_avx2,
+	.dot = dist_dot_f32_avx2,
 };

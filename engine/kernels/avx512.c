@@ -61,7 +61,7 @@ fold(const float *a, const float *b, uint32_t dim,
 			  _mm512_maskz_loadu_ps(m, b + i));
 	}
 	return _mm512_reduce_add_ps(
-	    _mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
+		_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
 }
 
 static float
@@ -89,9 +89,9 @@ dist_dot_f32_avx512(const float *a, const float *b, uint32_t dim)
 }
 
 const struct dist_kernels dist_avx512 = {
-    .name = "avx512",
-    .l2 = dist_l2_f32_avx512,
-    .l1 = dist_l1_f32_avx512,
-    .product = dist_product_f32_avx512,
-    .dot = dist_dot_f32_avx512,
+	.name = "avx512",
+	.l2 = dist_l2_f32_avx512,
+	.l1 = dist_l1_f32_avx512,
+	.product = dist_product_f32_avx512,
+	.dot = dist_dot_f32_avx512,
 };

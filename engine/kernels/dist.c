@@ -35,12 +35,12 @@ static const struct {
 	bool (*usable)(void);
 } choices[] = {
 #if defined(__x86_64__)
-    {&dist_avx512, has_avx512},
-    {&dist_avx2, has_avx2},
+	{&dist_avx512, has_avx512},
+	{&dist_avx2, has_avx2},
 #elif defined(__aarch64__)
-    {&dist_neon, has_always},
+	{&dist_neon, has_always},
 #endif
-    {&dist_serial, has_always},
+	{&dist_serial, has_always},
 };
 
 #define N_CHOICES (sizeof choices / sizeof choices[0])
@@ -66,7 +66,7 @@ kernels(void)
 	/* Two threads may both choose, and choose the same. */
 	static _Atomic(const struct dist_kernels *) chosen;
 	const struct dist_kernels *k =
-	    atomic_load_explicit(&chosen, memory_order_relaxed);
+		atomic_load_explicit(&chosen, memory_order_relaxed);
 
 	if (k == NULL) {
 		k = choose(getenv("POINTFS_ISA"));

@@ -18,15 +18,15 @@
 #include <stdint.h>
 
 enum distance { /* numbers reach the disk */
-	DISTANCE_COSINE = 1,
-	DISTANCE_DOT = 2,
-	DISTANCE_EUCLID = 3,
-	DISTANCE_MANHATTAN = 4,
+		DISTANCE_COSINE = 1,
+		DISTANCE_DOT = 2,
+		DISTANCE_EUCLID = 3,
+		DISTANCE_MANHATTAN = 4,
 };
 
 typedef float (*dist_fn)(const float *a, const float *b, uint32_t dim);
 
-dist_fn     dist_pick(enum distance d);
+dist_fn dist_pick(enum distance d);
 const char *dist_isa(void); /* "avx512", "avx2", "neon", "serial" */
 
 /* The bare product: 1 - it would lose all digits of a small one, and cosine
@@ -37,7 +37,7 @@ dist_fn dist_product(void);
  * and Dot (larger is better), true distance for Euclid and Manhattan. */
 float dist_score(enum distance d, float dist);
 float dist_from_score(enum distance d, float score); /* for thresholds */
-int   dist_larger_is_better(enum distance d);
+int dist_larger_is_better(enum distance d);
 
 /* Unit length, in double precision inside; a zero vector stays as it is. */
 void vec_normalise(const float *v, uint32_t dim, float *ret);

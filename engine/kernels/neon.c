@@ -93,9 +93,9 @@ dist_dot_f32_neon(const float *a, const float *b, uint32_t dim)
 }
 
 const struct dist_kernels dist_neon = {
-    .name = "neon",
-    .l2 = dist_l2_f32_neon,
-    .l1 = dist_l1_f32_neon,
-    .product = dist_product_f32_neon,
-    .dot = dist_dot_f32_neon,
+	.name = "neon",
+	.l2 = dist_l2_f32_neon,
+	.l1 = dist_l1_f32_neon,
+	.product = dist_product_f32_neon,
+	.dot = dist_dot_f32_neon,
 };

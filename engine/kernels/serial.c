@@ -69,9 +69,9 @@ dist_dot_f32_serial(const float *a, const float *b, uint32_t dim)
 }
 
 const struct dist_kernels dist_serial = {
-    .name = "serial",
-    .l2 = dist_l2_f32_serial,
-    .l1 = dist_l1_f32_serial,
-    .product = dist_product_f32_serial,
-    .dot = dist_dot_f32_serial,
+	.name = "serial",
+	.l2 = dist_l2_f32_serial,
+	.l1 = dist_l1_f32_serial,
+	.product = dist_product_f32_serial,
+	.dot = dist_dot_f32_serial,
 };

@@ -25,8 +25,8 @@ enum cond_kind { COND_MATCH, COND_RANGE, COND_HAS_ID, COND_FILTER };
 
 /* A key path: dots, [n], [] for all elements, "quoted" names. */
 struct path_step {
-	struct slice name;  /* member name; empty with index >= -1 */
-	int64_t index;      /* PATH_MEMBER, PATH_ALL, or an element's number */
+	struct slice name; /* member name; empty with index >= -1 */
+	int64_t index;     /* PATH_MEMBER, PATH_ALL, or an element's number */
 };
 #define PATH_MEMBER (-2)
 #define PATH_ALL    (-1)

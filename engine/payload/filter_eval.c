@@ -20,7 +20,7 @@ struct look {
 	bool broken;
 };
 
-/* --- values ------------------------------------------------------------ */
+/* --- values ---------------------------------------------------------- */
 
 int
 value_cmp(const struct value *a, const struct value *b)
@@ -113,7 +113,7 @@ tok_pass(const struct condition *c, const struct json_tok *t)
 	return t->type != JSON_NULL && t->type != JSON_END && !tok_listed(c, t);
 }
 
-/* --- walking to the key ------------------------------------------------ */
+/* --- walking to the key ---------------------------------------------- */
 
 static bool look_at(struct look *l, const struct json_tok *t, uint32_t step);
 
@@ -212,7 +212,7 @@ key_pass(const struct condition *c, struct slice payload)
 	return look_next(&l, &t) && look_at(&l, &t, 0) && !l.broken;
 }
 
-/* --- conditions -------------------------------------------------------- */
+/* --- conditions ------------------------------------------------------ */
 
 static bool
 id_pass(const struct condition *c, const void *id, size_t n)
@@ -276,7 +276,7 @@ filter_pass(const struct filter *f, const void *id, size_t id_n,
 		return false;
 	return f->min_should.n == 0 ||
 	       list_pass(&f->min_should, f->min_count, id, id_n, payload) >=
-		   f->min_count;
+		       f->min_count;
 }
 
 static bool

@@ -81,7 +81,7 @@ replace(int dirfd, const char *name, const struct buf *b, enum fault before,
 	return rc;
 }
 
-/* --- manifest ------------------------------------------------------------- */
+/* --- manifest -------------------------------------------------------- */
 
 static void
 manifest_encode(const struct manifest *m, struct buf *b)
@@ -203,7 +203,7 @@ manifest_done(struct manifest *m)
 	memset(m, 0, sizeof *m);
 }
 
-/* --- catalog -------------------------------------------------------------- */
+/* --- catalog --------------------------------------------------------- */
 
 static void
 catalog_encode(const struct catalog *c, struct buf *b)

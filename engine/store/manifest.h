@@ -29,10 +29,10 @@ struct manifest {
 	struct manifest_shard *shards;
 };
 
-int  manifest_save(int dirfd, const struct manifest *m, struct err *err);
-int  manifest_load(int dirfd, struct manifest *ret, struct err *err);
-int  manifest_decode(const void *p, size_t n, struct manifest *ret,
-		     struct err *err);
+int manifest_save(int dirfd, const struct manifest *m, struct err *err);
+int manifest_load(int dirfd, struct manifest *ret, struct err *err);
+int manifest_decode(const void *p, size_t n, struct manifest *ret,
+		    struct err *err);
 void manifest_done(struct manifest *m);
 
 struct catalog_coll {
@@ -52,14 +52,14 @@ struct catalog {
 	struct op_entry *entries; /* names malloc'd */
 };
 
-int  catalog_save(int dirfd, const struct catalog *c, struct err *err);
-int  catalog_load(int dirfd, struct catalog *ret, struct err *err);
-int  catalog_decode(const void *p, size_t n, struct catalog *ret,
-		    struct err *err);
+int catalog_save(int dirfd, const struct catalog *c, struct err *err);
+int catalog_load(int dirfd, struct catalog *ret, struct err *err);
+int catalog_decode(const void *p, size_t n, struct catalog *ret,
+		   struct err *err);
 void catalog_done(struct catalog *c);
 
-#define MANIFEST_NAME "manifest"
-#define CATALOG_NAME  "catalog"
+#define MANIFEST_NAME  "manifest"
+#define CATALOG_NAME   "catalog"
 #define MANIFEST_MAGIC "PFSMANI1"
 #define CATALOG_MAGIC  "PFSCATA1"
 

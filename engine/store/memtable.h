@@ -40,17 +40,17 @@ struct mem_kill { /* a segment's row hidden by an entry of this table */
 
 /* Copies the point; with deleted only the id.  To be added by mem_add, or freed
  * by mem_entry_free if the log refused it. */
-int  mem_entry_new(const struct point *p, bool deleted, struct mem_entry **ret,
-		   struct err *err);
+int mem_entry_new(const struct point *p, bool deleted, struct mem_entry **ret,
+		  struct err *err);
 void mem_entry_free(struct mem_entry *e);
 
-int  mem_new(struct mem **ret, struct err *err);
+int mem_new(struct mem **ret, struct err *err);
 struct mem *mem_ref(struct mem *m);
 void mem_unref(struct mem *m); /* NULL is fine */
 
 /* Makes room for n more entries and kills, so that mem_add and mem_kill_row
  * cannot fail.  Under the write lock, as those. */
-int  mem_reserve(struct mem *m, uint32_t n, struct err *err);
+int mem_reserve(struct mem *m, uint32_t n, struct err *err);
 void mem_release(struct mem *m, uint32_t n); /* the log refused them */
 void mem_add(struct mem *m, struct mem_entry *e_take);
 void mem_kill_row(struct mem *m, uint64_t seg, uint32_t row);
@@ -71,16 +71,15 @@ int mem_kill_late(struct mem *m, uint64_t seg, uint32_t row, struct err *err);
 static inline bool
 mem_entry_alive(const struct mem_entry *e)
 {
-	return !e->deleted &&
-	       __atomic_load_n((const uint64_t *)&e->died,
-			       __ATOMIC_ACQUIRE) == 0;
+	return !e->deleted && __atomic_load_n((const uint64_t *)&e->died,
+					      __ATOMIC_ACQUIRE) == 0;
 }
 
 static inline bool
 mem_entry_alive_at(const struct mem_entry *e, uint64_t seq)
 {
-	uint64_t died = __atomic_load_n((const uint64_t *)&e->died,
-					__ATOMIC_ACQUIRE);
+	uint64_t died =
+		__atomic_load_n((const uint64_t *)&e->died, __ATOMIC_ACQUIRE);
 
 	return !e->deleted && e->born <= seq && (died == 0 || died > seq);
 }

@@ -21,13 +21,14 @@ struct err;
 #define WAL_OPS_VERSION 1
 
 enum op_kind { /* reach the disk; a value is never used twice */
-	OP_PUT = 1,
-	OP_DELETE = 2,
-	OP_COLL_CREATE = 3, /* number and configuration; name by ENTRY_SET */
-	OP_COLL_DROP = 4,
-	OP_COLL_CONFIG = 5,
-	OP_ENTRY_SET = 6,
-	OP_ENTRY_DROP = 7,
+	       OP_PUT = 1,
+	       OP_DELETE = 2,
+	       OP_COLL_CREATE =
+		       3, /* number and configuration; name by ENTRY_SET */
+	       OP_COLL_DROP = 4,
+	       OP_COLL_CONFIG = 5,
+	       OP_ENTRY_SET = 6,
+	       OP_ENTRY_DROP = 7,
 };
 
 struct op_entry { /* one name in collections/ */
@@ -41,10 +42,10 @@ struct op_entry { /* one name in collections/ */
 struct op {
 	enum op_kind kind;
 	uint32_t coll;
-	struct point point;   /* PUT; lsn and time_us are the record's */
-	struct id_key id;     /* DELETE */
-	struct slice config;  /* COLL_CREATE, COLL_CONFIG: JSON text */
-	bool implied;         /* the configuration comes from a point */
+	struct point point;    /* PUT; lsn and time_us are the record's */
+	struct id_key id;      /* DELETE */
+	struct slice config;   /* COLL_CREATE, COLL_CONFIG: JSON text */
+	bool implied;          /* the configuration comes from a point */
 	struct op_entry entry; /* ENTRY_*; DROP: name only */
 };
 
@@ -54,8 +55,7 @@ int op_put_head(struct buf *b, uint32_t coll, const struct point *p);
 int op_encode_delete(struct buf *b, uint32_t coll, const struct id_key *id);
 int op_encode_coll(struct buf *b, enum op_kind kind, uint32_t coll,
 		   struct slice config, bool implied);
-int op_encode_entry(struct buf *b, enum op_kind kind,
-		    const struct op_entry *e);
+int op_encode_entry(struct buf *b, enum op_kind kind, const struct op_entry *e);
 
 /* 1: *ret is the next operation; 0: the end. */
 int op_next(struct reader *r, struct op *ret, struct err *err);

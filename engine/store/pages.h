@@ -31,9 +31,9 @@ struct err;
 #define PAGES_NAME_LEN    (SHA256_HEX + 3) /* "<sha256>.qv" */
 
 enum stream_kind { /* what the bytes are; reaches the disk */
-	STREAM_SEGMENT = 1,
-	STREAM_GRAPH = 2,
-	STREAM_DELETED = 3,
+		   STREAM_SEGMENT = 1,
+		   STREAM_GRAPH = 2,
+		   STREAM_DELETED = 3,
 };
 
 struct pages_file {
@@ -48,31 +48,31 @@ struct pages_list { /* one stream */
 	uint64_t len;             /* of the stream */
 };
 void pages_list_done(struct pages_list *l);
-int  pages_list_copy(const struct pages_list *l, struct pages_list *ret,
-		     struct err *err);
-int  pages_list_encode(const struct pages_list *l, struct buf *ret);
-int  pages_list_decode(struct reader *r, struct pages_list *ret,
-		       struct err *err);
+int pages_list_copy(const struct pages_list *l, struct pages_list *ret,
+		    struct err *err);
+int pages_list_encode(const struct pages_list *l, struct buf *ret);
+int pages_list_decode(struct reader *r, struct pages_list *ret,
+		      struct err *err);
 void pages_name(const struct pages_file *f, char ret[PAGES_NAME_LEN + 1]);
 
-/* --- writing ------------------------------------------------------------ */
+/* --- writing --------------------------------------------------------- */
 
 struct pages_writer;
 
-int  pages_create(int dirfd, enum stream_kind kind, struct pages_writer **ret,
-		  struct err *err);
-int  pages_write(struct pages_writer *w, const void *p, size_t n,
+int pages_create(int dirfd, enum stream_kind kind, struct pages_writer **ret,
 		 struct err *err);
-int  pages_pad(struct pages_writer *w, uint32_t to, struct err *err);
-		/* zeros up to a multiple */
+int pages_write(struct pages_writer *w, const void *p, size_t n,
+		struct err *err);
+int pages_pad(struct pages_writer *w, uint32_t to, struct err *err);
+/* zeros up to a multiple */
 uint64_t pages_at(const struct pages_writer *w);
 /* Every file fsynced and under its name, the directory fsynced. */
-int  pages_finish(struct pages_writer *w, struct pages_list *ret,
-		  struct err *err);
+int pages_finish(struct pages_writer *w, struct pages_list *ret,
+		 struct err *err);
 void pages_abort(struct pages_writer *w); /* removes what was written; also
 					   * after pages_finish: just frees */
 
-/* --- reading ------------------------------------------------------------ */
+/* --- reading --------------------------------------------------------- */
 
 struct pages {
 	const uint8_t *p; /* the stream */
@@ -80,21 +80,21 @@ struct pages {
 	/* the rest is pages.c's */
 	struct pages_list list;
 	uint64_t map_len;
-	const uint8_t **sums;     /* per file: its crc table, mapped */
-	const uint8_t **headers;  /* per file: its header page, mapped */
+	const uint8_t **sums;      /* per file: its crc table, mapped */
+	const uint8_t **headers;   /* per file: its header page, mapped */
 	_Atomic uint64_t *checked; /* a bit a page */
 	_Atomic uint32_t n_damaged;
 };
 
-int  pages_open(int dirfd, enum stream_kind kind, const struct pages_list *l,
-		struct pages **ret, struct err *err);
+int pages_open(int dirfd, enum stream_kind kind, const struct pages_list *l,
+	       struct pages **ret, struct err *err);
 void pages_close(struct pages *pg);
 
 /* Checks the pages under [at, at + n) unless that was done before. */
-int  pages_check(struct pages *pg, uint64_t at, uint64_t n, struct err *err);
+int pages_check(struct pages *pg, uint64_t at, uint64_t n, struct err *err);
 /* Like it, but reads everything again (scrub, `check`): crc of every page,
  * and with deep the SHA-256 of every file. */
-int  pages_verify(struct pages *pg, bool deep, struct err *err);
+int pages_verify(struct pages *pg, bool deep, struct err *err);
 
 /* Header of one file on its own, for dump and restore. */
 struct pages_header {

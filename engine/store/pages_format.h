@@ -41,7 +41,7 @@ struct pages_header_disk {
 static_assert(sizeof(struct pages_header_disk) == PAGE_LEN,
 	      "a header is one page");
 static_assert(PAGE_LEN + PAGES_PAYLOAD_MAX + 4 * PAGES_PER_FILE <=
-		  PAGES_FILE_MAX,
+		      PAGES_FILE_MAX,
 	      "a full file keeps to its limit");
 
 static inline uint32_t

@@ -252,7 +252,7 @@ pages_check(struct pages *pg, uint64_t at, uint64_t n, struct err *err)
 	return 0;
 }
 
-/* --- verify ------------------------------------------------------------- */
+/* --- verify ---------------------------------------------------------- */
 
 static int
 in_file(const struct pages *pg, uint32_t i, int rc, struct err *err)

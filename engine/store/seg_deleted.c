@@ -109,7 +109,7 @@ seg_write_graph(int dirfd, struct slice graph, struct pages_list *ret,
 			    err);
 }
 
-/* --- reading ------------------------------------------------------------ */
+/* --- reading --------------------------------------------------------- */
 
 static bool
 gaps_read(struct reader *r, uint32_t n_rows, uint64_t *bits, uint32_t n)

@@ -53,7 +53,7 @@ cache_init(void)
 		mutex_init(&cache[i].lock, LOCK_SEG);
 }
 
-/* --- one block's bytes -------------------------------------------------- */
+/* --- one block's bytes ----------------------------------------------- */
 
 bool
 doc_fits(const struct doc *d)
@@ -136,7 +136,7 @@ text_copy(struct doc *d, struct arena *a, struct err *err)
 	return 0;
 }
 
-/* --- the index ---------------------------------------------------------- */
+/* --- the index ------------------------------------------------------- */
 
 static int
 block_get(const struct seg_map *m, uint32_t no, struct block *ret,
@@ -194,7 +194,7 @@ block_find(const struct seg_map *m, uint32_t row, struct block *ret,
 	return rc;
 }
 
-/* --- the cache ---------------------------------------------------------- */
+/* --- the cache ------------------------------------------------------- */
 
 static struct cache_set *
 cache_set(const struct seg_map *m, uint32_t no)
@@ -263,7 +263,7 @@ cache_keep(const struct seg_map *m, const struct block *b, uint8_t *raw_take)
 	free(old);
 }
 
-/* --- reading ------------------------------------------------------------ */
+/* --- reading --------------------------------------------------------- */
 
 static int
 read_packed(const struct seg_map *m, const struct block *b, uint32_t row,

@@ -22,7 +22,7 @@
 #error "vectors are searched in the mapping as they stand: little endian"
 #endif
 
-/* --- sections ----------------------------------------------------------- */
+/* --- sections -------------------------------------------------------- */
 
 enum seg_sect {                  /* numbers reach the disk */
 		SECT_VECS = 1,   /* n_vecs rows of dim f32 */
@@ -99,7 +99,7 @@ struct seg_docidx_disk {
 };
 static_assert(sizeof(struct seg_docidx_disk) == 24, "a block's entry");
 
-/* --- directory ---------------------------------------------------------- */
+/* --- directory ------------------------------------------------------- */
 
 #define SEG_MAGIC    "PointFSs"
 #define SEG_VERSION  1
@@ -130,7 +130,7 @@ struct seg_dir_disk {
 };
 static_assert(sizeof(struct seg_dir_disk) == PAGE_LEN, "one page");
 
-/* --- deleted rows ------------------------------------------------------- */
+/* --- deleted rows ---------------------------------------------------- */
 
 #define DELETED_MAGIC   "PointFSd"
 #define DELETED_VERSION 1
@@ -148,7 +148,7 @@ struct seg_deleted_disk {
 };
 static_assert(sizeof(struct seg_deleted_disk) == 24, "deleted rows header");
 
-/* --- where an id is looked for ------------------------------------------ */
+/* --- where an id is looked for --------------------------------------- */
 
 static inline uint32_t
 bloom_blocks(uint32_t n_rows)

@@ -17,7 +17,7 @@
 #define GRAPH_HNSW 1
 #define LEAPS_MAX  8 /* interpolated steps before halving */
 
-/* --- the mapping -------------------------------------------------------- */
+/* --- the mapping ----------------------------------------------------- */
 
 int
 map_damaged(struct err *err, const char *what, uint32_t row)
@@ -53,7 +53,7 @@ map_id(const struct seg_map *m, uint32_t row, struct slice *ret,
        struct err *err)
 {
 	uint64_t at =
-	    (uint64_t)(row / IDOFF_ROWS) * sizeof(struct seg_idoff_disk);
+		(uint64_t)(row / IDOFF_ROWS) * sizeof(struct seg_idoff_disk);
 	const struct seg_idoff_disk *o;
 	const uint8_t *p;
 
@@ -82,7 +82,7 @@ map_meta(const struct seg_map *m, uint32_t row, struct err *err)
 				     sizeof(struct seg_meta_disk), err);
 }
 
-/* --- open --------------------------------------------------------------- */
+/* --- open ------------------------------------------------------------ */
 
 /* What the counts say of a section's length; UINT64_MAX: free. */
 static uint64_t
@@ -367,7 +367,7 @@ seg_unref(struct seg *s)
 	free(f);
 }
 
-/* --- looking for a row -------------------------------------------------- */
+/* --- looking for a row ----------------------------------------------- */
 
 /* 1: maybe there; 0: surely not. */
 static int
@@ -551,7 +551,7 @@ seg_kill(struct seg *s, uint32_t row)
 	return true;
 }
 
-/* --- a row -------------------------------------------------------------- */
+/* --- a row ----------------------------------------------------------- */
 
 int
 seg_stat(struct seg *s, uint32_t row, struct point_stat *ret, struct err *err)
@@ -664,7 +664,7 @@ seg_point(struct seg *s, uint32_t row, bool want_doc, struct arena *a,
 	return 0;
 }
 
-/* --- in the order of ids ------------------------------------------------ */
+/* --- in the order of ids --------------------------------------------- */
 
 int
 seg_by_id(struct seg *s, uint32_t i, uint32_t *ret_row, struct err *err)

@@ -53,7 +53,7 @@ struct seg_builder {
 	struct seg_dir_disk dir;
 };
 
-/* --- spools ------------------------------------------------------------- */
+/* --- spools ---------------------------------------------------------- */
 
 static uint64_t
 spool_len(const struct spool *s)
@@ -135,7 +135,7 @@ spool_done(struct spool *s)
 	*s = (struct spool){.fd = -1};
 }
 
-/* --- points ------------------------------------------------------------- */
+/* --- points ---------------------------------------------------------- */
 
 int
 seg_create(int dirfd, enum distance distance, uint32_t dim,
@@ -236,7 +236,7 @@ add_id(struct seg_builder *b, const struct id_key *id, struct err *err)
 	return spool_limit(&b->ids, b->dirfd, err);
 }
 
-/* --- documents ---------------------------------------------------------- */
+/* --- documents ------------------------------------------------------- */
 
 /* Short documents have most in common with each other, and are many: there
  * every byte counts.  A long one is nearly alone in its block, and reading it
@@ -376,7 +376,7 @@ seg_add(struct seg_builder *b, const struct point *p, struct err *err)
 	return rc;
 }
 
-/* --- ids ---------------------------------------------------------------- */
+/* --- ids ------------------------------------------------------------- */
 
 struct id_sort {
 	uint64_t first; /* eight bytes behind the kind, big endian */
@@ -395,7 +395,7 @@ table_id(const struct id_table *t, uint32_t row)
 {
 	const struct seg_idoff_disk *o = &t->off[row / IDOFF_ROWS];
 	const uint8_t *p =
-	    t->ids + get_u64(o->base) + get_u16(o->at[row % IDOFF_ROWS]);
+		t->ids + get_u64(o->base) + get_u16(o->at[row % IDOFF_ROWS]);
 
 	return (struct slice){p + 1, p[0]};
 }
@@ -461,8 +461,8 @@ order_make(struct id_table *t, struct buf *ret, struct err *err)
 		buf_put_u32(ret, s[i].row);
 	free(s);
 	return rc == 0 && ret->failed
-		   ? err_set(err, ERR_NO_MEMORY, "order of ids")
-		   : rc;
+		       ? err_set(err, ERR_NO_MEMORY, "order of ids")
+		       : rc;
 }
 
 static void
@@ -511,7 +511,7 @@ hash_make(const struct id_table *t, struct buf *bloom, struct buf *hash,
 	return 0;
 }
 
-/* --- the end ------------------------------------------------------------ */
+/* --- the end --------------------------------------------------------- */
 
 static int
 sect_begin(struct seg_builder *b, enum seg_sect k, struct err *err)
@@ -653,13 +653,13 @@ seg_finish(struct seg_builder *b, struct seg_desc *ret, struct err *err)
 		return rc;
 	}
 	*ret = (struct seg_desc){
-	    .n_rows = b->n_rows,
-	    .n_vecs = b->n_vecs,
-	    .dim = b->dim,
-	    .vec_bytes = (uint64_t)b->n_vecs * b->dim * sizeof(float),
-	    .min_lsn = b->min_lsn,
-	    .max_lsn = b->max_lsn,
-	    .data = data,
+		.n_rows = b->n_rows,
+		.n_vecs = b->n_vecs,
+		.dim = b->dim,
+		.vec_bytes = (uint64_t)b->n_vecs * b->dim * sizeof(float),
+		.min_lsn = b->min_lsn,
+		.max_lsn = b->max_lsn,
+		.data = data,
 	};
 	return 0;
 }

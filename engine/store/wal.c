@@ -43,7 +43,7 @@ wal_fail(struct wal *w, const struct err *why)
 		w->failure.code = ERR_IO;
 }
 
-/* --- writing ------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------- */
 
 /* The witness and the header's checksum are filled in last, so that a record
  * tells as much as is known, and outside the lock. */
@@ -126,7 +126,7 @@ write_upto(struct wal *w, lsn_t lsn)
 	}
 }
 
-/* --- group commit -------------------------------------------------------- */
+/* --- group commit ---------------------------------------------------- */
 
 static int
 cur_sync(struct wal_file *f, struct err *err)
@@ -226,7 +226,7 @@ wal_sync(struct wal *w, lsn_t lsn, struct err *err)
 	return wal_wait(w, lsn, true, err);
 }
 
-/* --- appending ----------------------------------------------------------- */
+/* --- appending ------------------------------------------------------- */
 
 static bool
 pending_full(const struct wal *w)
@@ -299,7 +299,7 @@ record_put(struct wal *w, const struct wal_rec_disk *d,
 		p--;
 	else
 		b->pieces[b->n_pieces++] =
-		    (struct wal_piece){f, f->at, b->bytes.n, 0};
+			(struct wal_piece){f, f->at, b->bytes.n, 0};
 	buf_put(&b->bytes, d, sizeof *d);
 	for (unsigned i = 0; i < n_parts; i++)
 		buf_put(&b->bytes, parts[i].p, parts[i].n);
@@ -389,7 +389,7 @@ wal_append(struct wal *w, uint8_t kind, uint8_t version,
 	return rc;
 }
 
-/* --- the helper ---------------------------------------------------------- */
+/* --- the helper ------------------------------------------------------ */
 
 static bool
 helper_spares(struct wal *w)
@@ -429,7 +429,7 @@ helper_run(void *arg)
 	return NULL;
 }
 
-/* --- opening ------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------- */
 
 static void
 wal_free(struct wal *w)
@@ -658,7 +658,7 @@ wal_close(struct wal *w)
 	wal_free(w);
 }
 
-/* --- questions ----------------------------------------------------------- */
+/* --- questions ------------------------------------------------------- */
 
 lsn_t
 wal_last(struct wal *w)

@@ -49,8 +49,8 @@ struct wal_opts {
 /* Opens for appending after `last`, the position where reading ended with
  * WAL_END_CLEAN or WAL_END_TORN (see wal_reader_end); cuts off a torn end. */
 struct wal_end;
-int  wal_open(const struct wal_opts *o, const struct wal_end *end,
-	      struct wal **ret, struct err *err);
+int wal_open(const struct wal_opts *o, const struct wal_end *end,
+	     struct wal **ret, struct err *err);
 void wal_close(struct wal *w); /* commits and syncs what was appended */
 
 /* Gives the record its position.  Not yet durable.  kind and version are the
@@ -65,18 +65,18 @@ int wal_commit(struct wal *w, lsn_t lsn, struct err *err);
 /* Waits until everything up to lsn is on disk, whatever the policy. */
 int wal_sync(struct wal *w, lsn_t lsn, struct err *err);
 
-lsn_t wal_last(struct wal *w);    /* last position given */
-lsn_t wal_durable(struct wal *w); /* known to be on disk */
-int   wal_failed(struct wal *w);  /* 0, or the code that stopped it */
-uint64_t wal_bytes(struct wal *w);    /* on disk, all files */
-void  wal_set_policy(struct wal *w, enum sync_policy p, unsigned interval_ms);
+lsn_t wal_last(struct wal *w);     /* last position given */
+lsn_t wal_durable(struct wal *w);  /* known to be on disk */
+int wal_failed(struct wal *w);     /* 0, or the code that stopped it */
+uint64_t wal_bytes(struct wal *w); /* on disk, all files */
+void wal_set_policy(struct wal *w, enum sync_policy p, unsigned interval_ms);
 
 /* Removes files whose every record is before keep. */
 int wal_trim(struct wal *w, lsn_t keep, struct err *err);
 /* First position still in the log's files. */
 lsn_t wal_first(struct wal *w);
 
-/* --- reading ------------------------------------------------------------ */
+/* --- reading --------------------------------------------------------- */
 
 struct wal_record {
 	lsn_t lsn;
@@ -94,9 +94,9 @@ enum wal_end_kind {
 
 struct wal_end {
 	enum wal_end_kind kind;
-	lsn_t last;       /* last good record; 0: none */
+	lsn_t last;               /* last good record; 0: none */
 	lsn_t lost_from, lost_to; /* DAMAGED */
-	char file[32];    /* where the end was found; "" for an empty log */
+	char file[32]; /* where the end was found; "" for an empty log */
 	uint64_t offset;
 };
 
@@ -104,11 +104,11 @@ struct wal_reader;
 
 /* Reads from the first record at or after `from`.  A missing first file
  * (from is older than the log) is ERR_NOT_FOUND. */
-int  wal_reader_open(int dirfd, lsn_t from, struct wal_reader **ret,
-		     struct err *err);
+int wal_reader_open(int dirfd, lsn_t from, struct wal_reader **ret,
+		    struct err *err);
 /* 1: a record; 0: the end, told by wal_reader_end; or -ERR_*. */
-int  wal_reader_next(struct wal_reader *r, struct wal_record *ret,
-		     struct err *err);
+int wal_reader_next(struct wal_reader *r, struct wal_record *ret,
+		    struct err *err);
 void wal_reader_end(const struct wal_reader *r, struct wal_end *ret);
 void wal_reader_close(struct wal_reader *r);
 

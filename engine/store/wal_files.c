@@ -19,7 +19,7 @@
 #define ZERO_CHUNK (256u << 10)
 #define FILES_MAX  (1u << 20) /* in one directory */
 
-/* --- names and headers --------------------------------------------------- */
+/* --- names and headers ----------------------------------------------- */
 
 void
 wal_name_print(lsn_t first, char ret[WAL_NAME_ROOM])
@@ -148,8 +148,8 @@ file_is_empty(int fd, bool *ret, struct err *err)
 	if (buf_reserve(&b, ZERO_CHUNK) != 0)
 		return err_set(err, ERR_NO_MEMORY, "log file check");
 	do {
-		int rc =
-		    file_read_all(fd, b.p, ZERO_CHUNK, (off_t)at, &got, err);
+		int rc = file_read_all(fd, b.p, ZERO_CHUNK, (off_t)at, &got,
+				       err);
 		if (rc != 0)
 			return rc;
 		if (!wal_is_zero(b.p, got))
@@ -204,7 +204,7 @@ wal_probe(int dirfd, lsn_t first, int flags, int *ret_fd, struct wal_head *ret,
 	return rc < 0 ? err_in(err, rc, "log file %s", name) : rc;
 }
 
-/* --- spares -------------------------------------------------------------- */
+/* --- spares ---------------------------------------------------------- */
 
 void
 wal_file_free(struct wal_file *f)
@@ -381,7 +381,7 @@ wal_spares_adopt(struct wal *w, struct err *err)
 	return rc;
 }
 
-/* --- moving on ----------------------------------------------------------- */
+/* --- moving on ------------------------------------------------------- */
 
 /* A tail without a record cannot stay: the next file gets its name, too. */
 static void

@@ -22,8 +22,7 @@
 
 #define WAL_MAGIC      "PFSWAL\r\n"
 #define WAL_VERSION    1u
-#define WAL_FILE_START 4096u /* of records: the header's page is written once  \
-			      */
+#define WAL_FILE_START 4096u /* of records: the header has its own page */
 
 struct wal_file_disk {
 	uint8_t magic[8];

@@ -30,7 +30,7 @@
 #define WAL_FILE_MIN  (2 * WAL_FILE_START)
 #define WAL_FILE_MAX  (1ull << 40)
 
-/* --- files -------------------------------------------------------------- */
+/* --- files ----------------------------------------------------------- */
 
 struct wal_head { /* a file header, checked */
 	lsn_t first;
@@ -51,7 +51,7 @@ struct wal_file {
 	bool trimmed;      /* no longer listed: who closes fd frees it */
 };
 
-/* --- the log ------------------------------------------------------------ */
+/* --- the log --------------------------------------------------------- */
 
 struct wal_piece { /* bytes of a batch that stand together in a file */
 	struct wal_file *file;
@@ -97,7 +97,7 @@ struct wal {
 	struct cond work; /* for the helper */
 };
 
-/* --- wal_files.c -------------------------------------------------------- */
+/* --- wal_files.c ----------------------------------------------------- */
 
 static inline bool
 wal_is_zero(const uint8_t *p, size_t n)

@@ -37,7 +37,7 @@ struct rec { /* a header, checked */
 	uint8_t version;
 };
 
-/* --- bytes --------------------------------------------------------------- */
+/* --- bytes ----------------------------------------------------------- */
 
 /* n bytes of the file at `at`; behind its end there are zeros. */
 static int
@@ -51,8 +51,8 @@ bytes_get(struct wal_reader *r, uint64_t at, size_t n, const uint8_t **ret,
 		buf_clear(&r->win);
 		if (buf_reserve(&r->win, want) != 0)
 			return err_set(err, ERR_NO_MEMORY, "log record");
-		int rc =
-		    file_read_all(r->fd, r->win.p, want, (off_t)at, &got, err);
+		int rc = file_read_all(r->fd, r->win.p, want, (off_t)at, &got,
+				       err);
 		if (rc != 0)
 			return err_in(err, rc, "log file %s", r->end.file);
 		memset(r->win.p + got, 0, want - got);
@@ -109,7 +109,7 @@ rec_read(struct wal_reader *r, uint64_t at, uint64_t epoch, struct rec *ret,
 	return crc32c(0, *ret_body, ret->len) == ret->body_crc;
 }
 
-/* --- files --------------------------------------------------------------- */
+/* --- files ----------------------------------------------------------- */
 
 static void
 file_take(struct wal_reader *r, int fd, const struct wal_head *head,
@@ -175,7 +175,7 @@ file_later(const struct wal_reader *r, lsn_t lsn, lsn_t *ret, struct err *err)
 	return rc;
 }
 
-/* --- the end ------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------- */
 
 struct rest {          /* what stands behind the last good record */
 	bool any;      /* something that is not zero */
@@ -298,7 +298,7 @@ file_next(struct wal_reader *r, struct err *err)
 	return end_find(r, err);
 }
 
-/* --- public -------------------------------------------------------------- */
+/* --- public ---------------------------------------------------------- */
 
 int
 wal_reader_next(struct wal_reader *r, struct wal_record *ret, struct err *err)

@@ -142,8 +142,8 @@ bench_build(struct bench *b)
 			    NULL, &b->graph, &err);
 
 	if (rc == 0)
-		rc =
-		    hnsw_open(b->graph.p, b->graph.n, b->v.base.n, &b->h, &err);
+		rc = hnsw_open(b->graph.p, b->graph.n, b->v.base.n, &b->h,
+			       &err);
 	if (rc != 0) {
 		fprintf(stderr, "bench_index: %s\n", err_text(&err));
 		return false;
@@ -244,21 +244,21 @@ int
 main(int argc, char **argv)
 {
 	static struct bench b = {
-	    .efs = "16,32,64,128,256",
-	    .distance = DISTANCE_EUCLID,
-	    .n_threads = 1,
-	    .rounds = 3,
-	    .k = 10,
-	    .share = 1,
-	    .params = {HNSW_M_DEFAULT, HNSW_EF_CONSTRUCT_DEFAULT, 1}};
+		.efs = "16,32,64,128,256",
+		.distance = DISTANCE_EUCLID,
+		.n_threads = 1,
+		.rounds = 3,
+		.k = 10,
+		.share = 1,
+		.params = {HNSW_M_DEFAULT, HNSW_EF_CONSTRUCT_DEFAULT, 1}};
 	int rc;
 
 	if (!args_parse(&b, argc, argv)) {
-		fprintf(
-		    stderr,
-		    "usage: bench_index [-t THREADS] [-k K] [-m M] "
-		    "[-c EF_CONSTRUCT] [-d cosine|dot|euclid|manhattan] "
-		    "[-s PASS_SHARE] [-r ROUNDS] [-e EF,...] DIR | N:DIM\n");
+		fprintf(stderr,
+			"usage: bench_index [-t THREADS] [-k K] [-m M] "
+			"[-c EF_CONSTRUCT] [-d cosine|dot|euclid|manhattan] "
+			"[-s PASS_SHARE] [-r ROUNDS] [-e EF,...] DIR | "
+			"N:DIM\n");
 		return 2;
 	}
 	rc = bench_run(&b);

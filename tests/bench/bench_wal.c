@@ -43,7 +43,7 @@ seconds_since(int64_t from)
 	return (double)(clock_mono_ns() - from) / 1e9;
 }
 
-/* --- bare ----------------------------------------------------------------- */
+/* --- bare ------------------------------------------------------------ */
 
 static double
 bare_rate(int dirfd, double length)
@@ -72,7 +72,7 @@ bare_rate(int dirfd, double length)
 	return rate;
 }
 
-/* --- the log -------------------------------------------------------------- */
+/* --- the log --------------------------------------------------------- */
 
 struct crowd {
 	struct wal *w;
@@ -163,7 +163,7 @@ commit_bench(int dirfd)
 	       body_len, bare, one, one / bare, N_MANY, many, many / bare);
 }
 
-/* --- bulk and replay ------------------------------------------------------ */
+/* --- bulk and replay ------------------------------------------------- */
 
 static void
 bulk_bench(int dirfd, size_t len, unsigned n)

@@ -111,7 +111,7 @@ name_print(const struct run *r, long i, char ret[NAME_BYTES])
 	snprintf(ret, NAME_BYTES, "%s%07ld.json", r->prefix, i);
 }
 
-/* --- loops over a directory ---------------------------------------------- */
+/* --- loops over a directory ------------------------------------------ */
 
 static int
 dir_open(const char *path)
@@ -227,7 +227,7 @@ sync_loop(void *arg)
 	return NULL;
 }
 
-/* --- questions ----------------------------------------------------------- */
+/* --- questions ------------------------------------------------------- */
 
 static double
 answer_time(const char *text, ssize_t n)
@@ -272,7 +272,7 @@ ask_loop(void *arg)
 	return NULL;
 }
 
-/* --- running and reporting ----------------------------------------------- */
+/* --- running and reporting ------------------------------------------- */
 
 static double
 all_run(const struct run *r, void *(*loop)(void *))
@@ -343,7 +343,7 @@ text_load(struct run *r, const char *path)
 	r->n_text = (size_t)n;
 }
 
-/* --- what to store ------------------------------------------------------- */
+/* --- what to store --------------------------------------------------- */
 
 static const char *const words[] = {"river",   "stone",  "glass",  "winter",
 				    "harbour", "copper", "signal", "garden",
@@ -443,7 +443,7 @@ fvecs_make(long n, long dim)
 	}
 }
 
-/* --- the command line ---------------------------------------------------- */
+/* --- the command line ------------------------------------------------ */
 
 static int
 usage(void)

@@ -14,9 +14,9 @@
 #include <string.h>
 
 static const char doc[] =
-    "{\"id\":1,\"vector\":[0.5,1],\"payload\":{\"a\":{\"b\":[1,2.5,\"x\\n\""
-    ",null]},\"city\":\"London\",\"n\":5,\"list\":[{\"x\":1},{\"y\":[[2]]}"
-    "],\"k\\u0065y\":true}}";
+	"{\"id\":1,\"vector\":[0.5,1],\"payload\":{\"a\":{\"b\":[1,2.5,\"x\\n\""
+	",null]},\"city\":\"London\",\"n\":5,\"list\":[{\"x\":1},{\"y\":[[2]]}"
+	"],\"k\\u0065y\":true}}";
 
 static void
 is_json(const struct buf *b)

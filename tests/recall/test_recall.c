@@ -24,8 +24,10 @@
 #define THREADS     2
 #define QUERIES_TOP 1000
 
-static const struct hnsw_params params = {
-    .m = HNSW_M_DEFAULT, .ef_construct = HNSW_EF_CONSTRUCT_DEFAULT, .seed = 1};
+static const struct hnsw_params params = {.m = HNSW_M_DEFAULT,
+					  .ef_construct =
+						  HNSW_EF_CONSTRUCT_DEFAULT,
+					  .seed = 1};
 
 static uint32_t
 query_hits(const struct vecs *v, const struct hnsw *h, enum distance d,
@@ -39,9 +41,9 @@ query_hits(const struct vecs *v, const struct hnsw *h, enum distance d,
 
 	assert_non_null(t);
 	assert_int_equal(
-	    query_vec_init(&q, d, v->queries + (size_t)query * v->base.dim,
-			   v->base.dim, &a),
-	    0);
+		query_vec_init(&q, d, v->queries + (size_t)query * v->base.dim,
+			       v->base.dim, &a),
+		0);
 	assert_true(hnsw_search(h, &v->base, &q, (struct row_filter){0},
 				HNSW_EF_DEFAULT, &a, t));
 	n = topk_sort(t, &near);
@@ -176,16 +178,16 @@ int
 main(void)
 {
 	const struct CMUnitTest data[] = {
-	    cmocka_unit_test(test_pictures_by_euclid_keep_the_promise),
-	    cmocka_unit_test(test_texts_by_cosine_keep_the_promise),
-	    cmocka_unit_test(test_texts_by_dot_keep_the_promise),
-	    cmocka_unit_test(test_texts_by_manhattan_keep_the_promise),
+		cmocka_unit_test(test_pictures_by_euclid_keep_the_promise),
+		cmocka_unit_test(test_texts_by_cosine_keep_the_promise),
+		cmocka_unit_test(test_texts_by_dot_keep_the_promise),
+		cmocka_unit_test(test_texts_by_manhattan_keep_the_promise),
 	};
 	const struct CMUnitTest made[] = {
-	    cmocka_unit_test(test_made_up_by_cosine_keeps_the_promise),
-	    cmocka_unit_test(test_made_up_by_dot_keeps_the_promise),
-	    cmocka_unit_test(test_made_up_by_euclid_keeps_the_promise),
-	    cmocka_unit_test(test_made_up_by_manhattan_keeps_the_promise),
+		cmocka_unit_test(test_made_up_by_cosine_keeps_the_promise),
+		cmocka_unit_test(test_made_up_by_dot_keeps_the_promise),
+		cmocka_unit_test(test_made_up_by_euclid_keeps_the_promise),
+		cmocka_unit_test(test_made_up_by_manhattan_keeps_the_promise),
 	};
 
 	if (getenv("POINTFS_DATA") != NULL)

@@ -207,17 +207,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_pieces_are_aligned_and_apart),
-	    cmocka_unit_test(test_vectors_start_at_cache_lines),
-	    cmocka_unit_test(test_zalloc_is_zero_after_reuse),
-	    cmocka_unit_test(test_copies_and_prints),
-	    cmocka_unit_test(test_limit_is_kept),
-	    cmocka_unit_test(test_impossible_sizes_are_refused),
-	    cmocka_unit_test(test_rewind_gives_back_what_came_after),
-	    cmocka_unit_test(test_rewind_to_an_empty_arena),
-	    cmocka_unit_test(test_reset_keeps_a_block_but_no_huge_one),
+		cmocka_unit_test(test_pieces_are_aligned_and_apart),
+		cmocka_unit_test(test_vectors_start_at_cache_lines),
+		cmocka_unit_test(test_zalloc_is_zero_after_reuse),
+		cmocka_unit_test(test_copies_and_prints),
+		cmocka_unit_test(test_limit_is_kept),
+		cmocka_unit_test(test_impossible_sizes_are_refused),
+		cmocka_unit_test(test_rewind_gives_back_what_came_after),
+		cmocka_unit_test(test_rewind_to_an_empty_arena),
+		cmocka_unit_test(test_reset_keeps_a_block_but_no_huge_one),
 #ifdef WITH_ASAN
-	    cmocka_unit_test(test_sanitizer_sees_overrun_and_late_use),
+		cmocka_unit_test(test_sanitizer_sees_overrun_and_late_use),
 #endif
 	};
 

@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- err ----------------------------------------------------------------- */
+/* --- err ------------------------------------------------------------- */
 
 static void
 test_set_fills_code_and_text(void **state)
@@ -48,11 +48,11 @@ test_sys_picks_the_code_and_appends_strerror(void **state)
 		int errnum;
 		int code;
 	} cases[] = {
-	    {ENOSPC, ERR_NO_SPACE},  {EDQUOT, ERR_NO_SPACE},
-	    {ENOMEM, ERR_NO_MEMORY}, {EMFILE, ERR_NO_FILES},
-	    {EROFS, ERR_READ_ONLY},  {ENOENT, ERR_NOT_FOUND},
-	    {EEXIST, ERR_EXISTS},    {EIO, ERR_IO},
-	    {EBADF, ERR_IO},
+		{ENOSPC, ERR_NO_SPACE},  {EDQUOT, ERR_NO_SPACE},
+		{ENOMEM, ERR_NO_MEMORY}, {EMFILE, ERR_NO_FILES},
+		{EROFS, ERR_READ_ONLY},  {ENOENT, ERR_NOT_FOUND},
+		{EEXIST, ERR_EXISTS},    {EIO, ERR_IO},
+		{EBADF, ERR_IO},
 	};
 	struct err err;
 	size_t i;
@@ -175,7 +175,7 @@ test_bare_errno_becomes_eio(void **state)
 	assert_int_equal(err_errno(INT32_MIN), EIO);
 }
 
-/* --- buf and reader ------------------------------------------------------ */
+/* --- buf and reader -------------------------------------------------- */
 
 static void
 test_numbers_are_little_endian(void **state)
@@ -198,8 +198,9 @@ static void
 test_what_is_put_reads_back(void **state)
 {
 	static const uint64_t values[] = {
-	    0,          1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX >> 1,
-	    UINT64_MAX,
+		0,          1,     127,        128,
+		16383,      16384, UINT32_MAX, UINT64_MAX >> 1,
+		UINT64_MAX,
 	};
 	CLEAN(buf_done) struct buf b = {0};
 	struct reader r;
@@ -268,11 +269,11 @@ test_varint_has_one_spelling(void **state)
 		const char *bytes;
 		size_t n;
 	} bad[] = {
-	    {"\x80", 1},     /* cut */
-	    {"\x80\x00", 2}, /* zero in two bytes */
-	    {"\xff\x80\x00", 3},
-	    {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10}, /* 65 bits */
-	    {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x81\x00", 11},
+		{"\x80", 1},     /* cut */
+		{"\x80\x00", 2}, /* zero in two bytes */
+		{"\xff\x80\x00", 3},
+		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10}, /* 65 bits */
+		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x81\x00", 11},
 	};
 	struct reader r;
 	size_t i;
@@ -316,11 +317,12 @@ test_buf_grows_over_many_puts(void **state)
 	assert_false(b.failed);
 	assert_int_equal(b.n, 400000);
 	for (i = 0; i < 100000; i++)
-		assert_int_equal(
-		    b.p[4 * i] | b.p[4 * i + 1] << 8 | b.p[4 * i + 2] << 16, i);
+		assert_int_equal(b.p[4 * i] | b.p[4 * i + 1] << 8 |
+					 b.p[4 * i + 2] << 16,
+				 i);
 }
 
-/* --- clock, counters, check ---------------------------------------------- */
+/* --- clock, counters, check ------------------------------------------ */
 
 static void
 test_clock_prints_utc_with_microseconds(void **state)
@@ -387,28 +389,29 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_set_fills_code_and_text),
-	    cmocka_unit_test(test_null_err_still_gives_the_code),
-	    cmocka_unit_test(test_sys_picks_the_code_and_appends_strerror),
-	    cmocka_unit_test(test_in_puts_phrases_in_front),
-	    cmocka_unit_test(test_in_without_a_text_takes_the_tables),
-	    cmocka_unit_test(test_in_leaves_success_alone),
-	    cmocka_unit_test(test_text_may_be_its_own_argument),
-	    cmocka_unit_test(test_long_text_is_cut_at_a_character),
-	    cmocka_unit_test(test_text_is_one_line_of_utf8),
-	    cmocka_unit_test(test_every_code_has_errno_name_and_text),
-	    cmocka_unit_test(test_bare_errno_becomes_eio),
-	    cmocka_unit_test(test_numbers_are_little_endian),
-	    cmocka_unit_test(test_what_is_put_reads_back),
-	    cmocka_unit_test(test_reader_fails_at_the_end_and_stays_failed),
-	    cmocka_unit_test(test_reader_refuses_lengths_beyond_the_end),
-	    cmocka_unit_test(test_varint_has_one_spelling),
-	    cmocka_unit_test(test_impossible_reserve_fails_and_keeps_contents),
-	    cmocka_unit_test(test_buf_grows_over_many_puts),
-	    cmocka_unit_test(test_clock_prints_utc_with_microseconds),
-	    cmocka_unit_test(test_monotonic_clock_does_not_go_back),
-	    cmocka_unit_test(test_counters_count_and_are_named),
-	    cmocka_unit_test(test_failed_check_aborts),
+		cmocka_unit_test(test_set_fills_code_and_text),
+		cmocka_unit_test(test_null_err_still_gives_the_code),
+		cmocka_unit_test(test_sys_picks_the_code_and_appends_strerror),
+		cmocka_unit_test(test_in_puts_phrases_in_front),
+		cmocka_unit_test(test_in_without_a_text_takes_the_tables),
+		cmocka_unit_test(test_in_leaves_success_alone),
+		cmocka_unit_test(test_text_may_be_its_own_argument),
+		cmocka_unit_test(test_long_text_is_cut_at_a_character),
+		cmocka_unit_test(test_text_is_one_line_of_utf8),
+		cmocka_unit_test(test_every_code_has_errno_name_and_text),
+		cmocka_unit_test(test_bare_errno_becomes_eio),
+		cmocka_unit_test(test_numbers_are_little_endian),
+		cmocka_unit_test(test_what_is_put_reads_back),
+		cmocka_unit_test(test_reader_fails_at_the_end_and_stays_failed),
+		cmocka_unit_test(test_reader_refuses_lengths_beyond_the_end),
+		cmocka_unit_test(test_varint_has_one_spelling),
+		cmocka_unit_test(
+			test_impossible_reserve_fails_and_keeps_contents),
+		cmocka_unit_test(test_buf_grows_over_many_puts),
+		cmocka_unit_test(test_clock_prints_utc_with_microseconds),
+		cmocka_unit_test(test_monotonic_clock_does_not_go_back),
+		cmocka_unit_test(test_counters_count_and_are_named),
+		cmocka_unit_test(test_failed_check_aborts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

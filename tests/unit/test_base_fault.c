@@ -82,18 +82,18 @@ static void
 test_misspelt_faults_abort(void **state)
 {
 	static const char *const bad[] = {
-	    "wal_after_syn:fail",
-	    "wal_after_sync",
-	    "wal_after_sync:",
-	    "wal_after_sync:explode",
-	    "wal_after_sync:fail:0",
-	    "wal_after_sync:fail:-1",
-	    "wal_after_sync:fail:1x",
-	    "wal_after_sync:fail: 1",
-	    "wal_after_sync:fail:1:2",
-	    "wal_after_sync:fail:99999999999999999999",
-	    ":fail",
-	    "wal_after_sync:wait",
+		"wal_after_syn:fail",
+		"wal_after_sync",
+		"wal_after_sync:",
+		"wal_after_sync:explode",
+		"wal_after_sync:fail:0",
+		"wal_after_sync:fail:-1",
+		"wal_after_sync:fail:1x",
+		"wal_after_sync:fail: 1",
+		"wal_after_sync:fail:1:2",
+		"wal_after_sync:fail:99999999999999999999",
+		":fail",
+		"wal_after_sync:wait",
 	};
 	size_t i;
 
@@ -174,12 +174,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_every_fault_has_its_name),
+		cmocka_unit_test(test_every_fault_has_its_name),
 #ifdef POINTFS_FAULTS
-	    cmocka_unit_test(test_fail_is_told_at_the_nth_pass_only),
-	    cmocka_unit_test(test_kill_kills_at_the_nth_pass),
-	    cmocka_unit_test(test_misspelt_faults_abort),
-	    cmocka_unit_test(test_wait_holds_until_the_gate_is_open),
+		cmocka_unit_test(test_fail_is_told_at_the_nth_pass_only),
+		cmocka_unit_test(test_kill_kills_at_the_nth_pass),
+		cmocka_unit_test(test_misspelt_faults_abort),
+		cmocka_unit_test(test_wait_holds_until_the_gate_is_open),
 #endif
 	};
 

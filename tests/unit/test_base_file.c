@@ -50,7 +50,8 @@ write_file(const char *name, const char *text)
 	int fd;
 
 	assert_int_equal(
-	    file_open_at(dir, name, O_CREAT | O_TRUNC | O_RDWR, &fd, NULL), 0);
+		file_open_at(dir, name, O_CREAT | O_TRUNC | O_RDWR, &fd, NULL),
+		0);
 	assert_int_equal(file_write_all(fd, text, strlen(text), 0, NULL), 0);
 	close(fd);
 }
@@ -74,7 +75,7 @@ exists(const char *name)
 	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* --- open, read, write --------------------------------------------------- */
+/* --- open, read, write ----------------------------------------------- */
 
 static void
 test_new_files_and_directories_are_private(void **state)
@@ -181,12 +182,13 @@ test_load_reads_files_that_tell_no_size(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    file_load_at(AT_FDCWD, "/proc/self/status", 1 << 20, &b, &err), 0);
+		file_load_at(AT_FDCWD, "/proc/self/status", 1 << 20, &b, &err),
+		0);
 	assert_true(b.n > 100);
 	buf_clear(&b);
 	assert_int_equal(
-	    file_load_at(AT_FDCWD, "/proc/self/status", 100, &b, &err),
-	    -ERR_TOO_BIG);
+		file_load_at(AT_FDCWD, "/proc/self/status", 100, &b, &err),
+		-ERR_TOO_BIG);
 	assert_int_equal(file_load_at(AT_FDCWD, "/dev/zero", 100, &b, &err),
 			 -ERR_TOO_BIG);
 	assert_int_equal(b.n, 0);
@@ -261,7 +263,7 @@ test_allocate_and_truncate_set_the_length(void **state)
 	assert_int_equal(file_sync_full(fd, &err), -ERR_IO);
 }
 
-/* --- calls that are recorded, and fail in turn --------------------------- */
+/* --- calls that are recorded, and fail in turn ----------------------- */
 
 static char calls[256];
 static int n_calls, fail_at; /* the number of the call that fails, from 1 */
@@ -399,7 +401,7 @@ test_rename_and_unlink(void **state)
 	assert_int_equal(file_unlink_at(dir, "b", &err), -ERR_NOT_FOUND);
 }
 
-/* --- directories --------------------------------------------------------- */
+/* --- directories ----------------------------------------------------- */
 
 static int
 add_up(void *arg, const char *name, struct err *err)
@@ -504,25 +506,25 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    FILE_TEST(test_new_files_and_directories_are_private),
-	    FILE_TEST(test_made_directory_may_be_there),
-	    FILE_TEST(test_errors_name_the_path),
-	    FILE_TEST(test_read_stops_at_the_end),
-	    FILE_TEST(test_load_keeps_its_limit),
-	    FILE_TEST(test_load_reads_files_that_tell_no_size),
-	    FILE_TEST(test_short_and_interrupted_writes_go_on),
-	    FILE_TEST(test_write_that_gets_nowhere_is_an_error),
-	    FILE_TEST(test_allocate_and_truncate_set_the_length),
-	    FILE_TEST(test_replace_syncs_before_and_after_the_rename),
-	    FILE_TEST(test_failed_replace_keeps_the_old_file),
-	    FILE_TEST(test_replace_overwrites_what_a_crash_left),
-	    FILE_TEST(test_replace_does_not_write_through_a_link),
-	    FILE_TEST(test_replace_refuses_a_name_too_long),
-	    FILE_TEST(test_rename_and_unlink),
-	    FILE_TEST(test_each_entry_once_and_again),
-	    FILE_TEST(test_remove_tree_takes_all_below),
-	    FILE_TEST(test_remove_tree_does_not_follow_links),
-	    FILE_TEST(test_remove_tree_tells_what_it_could_not),
+		FILE_TEST(test_new_files_and_directories_are_private),
+		FILE_TEST(test_made_directory_may_be_there),
+		FILE_TEST(test_errors_name_the_path),
+		FILE_TEST(test_read_stops_at_the_end),
+		FILE_TEST(test_load_keeps_its_limit),
+		FILE_TEST(test_load_reads_files_that_tell_no_size),
+		FILE_TEST(test_short_and_interrupted_writes_go_on),
+		FILE_TEST(test_write_that_gets_nowhere_is_an_error),
+		FILE_TEST(test_allocate_and_truncate_set_the_length),
+		FILE_TEST(test_replace_syncs_before_and_after_the_rename),
+		FILE_TEST(test_failed_replace_keeps_the_old_file),
+		FILE_TEST(test_replace_overwrites_what_a_crash_left),
+		FILE_TEST(test_replace_does_not_write_through_a_link),
+		FILE_TEST(test_replace_refuses_a_name_too_long),
+		FILE_TEST(test_rename_and_unlink),
+		FILE_TEST(test_each_entry_once_and_again),
+		FILE_TEST(test_remove_tree_takes_all_below),
+		FILE_TEST(test_remove_tree_does_not_follow_links),
+		FILE_TEST(test_remove_tree_tells_what_it_could_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

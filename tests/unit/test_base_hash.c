@@ -38,7 +38,7 @@ rand_bytes(size_t n, uint64_t seed)
 	return p;
 }
 
-/* --- crc32c -------------------------------------------------------------- */
+/* --- crc32c ---------------------------------------------------------- */
 
 /* The definition, a bit at a time. */
 static uint32_t
@@ -119,12 +119,13 @@ test_crc_of_parts_is_crc_of_the_whole(void **state)
 		assert_int_equal(crc32c(crc32c(0, p, at), p + at, 20000 - at),
 				 whole);
 		assert_int_equal(
-		    crc32c_soft(crc32c(0, p, at), p + at, 20000 - at), whole);
+			crc32c_soft(crc32c(0, p, at), p + at, 20000 - at),
+			whole);
 	}
 	free(p);
 }
 
-/* --- hash64 -------------------------------------------------------------- */
+/* --- hash64 ---------------------------------------------------------- */
 
 static void
 test_hash64_never_changes(void **state)
@@ -152,7 +153,7 @@ test_hash64_spreads_numbers_over_shards(void **state)
 		assert_in_range(hits[i], 850, 1150);
 }
 
-/* --- sha256 -------------------------------------------------------------- */
+/* --- sha256 ---------------------------------------------------------- */
 
 static void
 check_sha(const void *p, size_t n, const char *want)
@@ -268,7 +269,7 @@ test_sha_in_many_threads(void **state)
 	}
 }
 
-/* --- zip ----------------------------------------------------------------- */
+/* --- zip ------------------------------------------------------------- */
 
 static void
 test_zip_gives_back_what_it_packed(void **state)
@@ -288,7 +289,7 @@ test_zip_gives_back_what_it_packed(void **state)
 		assert_memory_equal(b.p, "head", 4);
 		memset(back, 0, 70000);
 		assert_int_equal(
-		    zip_unpack(b.p + 4, b.n - 4, back, lens[i], NULL), 0);
+			zip_unpack(b.p + 4, b.n - 4, back, lens[i], NULL), 0);
 		assert_memory_equal(back, p, lens[i]);
 	}
 	assert_true(b.n < 45000);
@@ -320,17 +321,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_crc_gives_the_values_of_rfc_3720),
-	    cmocka_unit_test(test_all_crcs_agree_at_any_length_and_alignment),
-	    cmocka_unit_test(test_crc_of_parts_is_crc_of_the_whole),
-	    cmocka_unit_test(test_hash64_never_changes),
-	    cmocka_unit_test(test_hash64_spreads_numbers_over_shards),
-	    cmocka_unit_test(test_sha_gives_the_values_of_fips_180),
-	    cmocka_unit_test(test_sha_of_a_stream_and_again),
-	    cmocka_unit_test(test_unhex_takes_one_spelling_only),
-	    cmocka_unit_test(test_sha_in_many_threads),
-	    cmocka_unit_test(test_zip_gives_back_what_it_packed),
-	    cmocka_unit_test(test_unzip_to_another_length_is_damage),
+		cmocka_unit_test(test_crc_gives_the_values_of_rfc_3720),
+		cmocka_unit_test(
+			test_all_crcs_agree_at_any_length_and_alignment),
+		cmocka_unit_test(test_crc_of_parts_is_crc_of_the_whole),
+		cmocka_unit_test(test_hash64_never_changes),
+		cmocka_unit_test(test_hash64_spreads_numbers_over_shards),
+		cmocka_unit_test(test_sha_gives_the_values_of_fips_180),
+		cmocka_unit_test(test_sha_of_a_stream_and_again),
+		cmocka_unit_test(test_unhex_takes_one_spelling_only),
+		cmocka_unit_test(test_sha_in_many_threads),
+		cmocka_unit_test(test_zip_gives_back_what_it_packed),
+		cmocka_unit_test(test_unzip_to_another_length_is_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* --- order --------------------------------------------------------------- */
+/* --- order ----------------------------------------------------------- */
 
 struct pair {
 	struct mutex a;
@@ -163,12 +163,12 @@ test_wrong_orders_abort(void **state)
 	assert_true(died_of(in_child(take_twice, NULL), SIGABRT));
 	assert_true(died_of(in_child(read_twice, NULL), SIGABRT));
 	assert_true(
-	    died_of(in_child(give_back_what_is_not_held, NULL), SIGABRT));
+		died_of(in_child(give_back_what_is_not_held, NULL), SIGABRT));
 	assert_true(died_of(in_child(wait_below_another, NULL), SIGABRT));
 }
 #endif
 
-/* --- exclusion and conditions -------------------------------------------- */
+/* --- exclusion and conditions ---------------------------------------- */
 
 struct shared {
 	struct mutex m;
@@ -331,14 +331,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rising_ranks_and_addresses_are_fine),
+		cmocka_unit_test(test_rising_ranks_and_addresses_are_fine),
 #ifndef NDEBUG
-	    cmocka_unit_test(test_wrong_orders_abort),
+		cmocka_unit_test(test_wrong_orders_abort),
 #endif
-	    cmocka_unit_test(test_mutex_excludes),
-	    cmocka_unit_test(test_condition_wakes_both_ways),
-	    cmocka_unit_test(test_wait_gives_up_after_its_time_and_not_before),
-	    cmocka_unit_test(test_waiting_writer_goes_before_new_readers),
+		cmocka_unit_test(test_mutex_excludes),
+		cmocka_unit_test(test_condition_wakes_both_ways),
+		cmocka_unit_test(
+			test_wait_gives_up_after_its_time_and_not_before),
+		cmocka_unit_test(test_waiting_writer_goes_before_new_readers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

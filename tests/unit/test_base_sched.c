@@ -108,9 +108,9 @@ stage_job(struct stage *g, char name, enum job_prio prio,
 	  void (*run)(struct job *))
 {
 	return (struct stage_job){
-	    .job = {.prio = prio, .run = run, .done = done_count},
-	    .stage = g,
-	    .name = name,
+		.job = {.prio = prio, .run = run, .done = done_count},
+		.stage = g,
+		.name = name,
 	};
 }
 
@@ -132,7 +132,7 @@ stage_open(struct stage *g)
 	mutex_unlock(&g->lock);
 }
 
-/* --- jobs ---------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------ */
 
 static void
 test_urgent_jobs_go_first_and_equals_in_turn(void **state)
@@ -280,7 +280,7 @@ test_stop_waits_for_the_running_and_drops_the_rest(void **state)
 	stage_done(&g);
 }
 
-/* --- parallel_for -------------------------------------------------------- */
+/* --- parallel_for ---------------------------------------------------- */
 
 struct tally {
 	atomic_uint hits[1000];
@@ -337,14 +337,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_urgent_jobs_go_first_and_equals_in_turn),
-	    cmocka_unit_test(test_flush_does_not_wait_for_long_jobs),
-	    cmocka_unit_test(test_a_second_flush_goes_to_the_others),
-	    cmocka_unit_test(test_jobs_are_nice_and_get_no_signals),
-	    cmocka_unit_test(
-		test_stop_waits_for_the_running_and_drops_the_rest),
-	    cmocka_unit_test(test_parallel_for_does_each_once),
-	    cmocka_unit_test(test_parallel_for_is_parallel),
+		cmocka_unit_test(test_urgent_jobs_go_first_and_equals_in_turn),
+		cmocka_unit_test(test_flush_does_not_wait_for_long_jobs),
+		cmocka_unit_test(test_a_second_flush_goes_to_the_others),
+		cmocka_unit_test(test_jobs_are_nice_and_get_no_signals),
+		cmocka_unit_test(
+			test_stop_waits_for_the_running_and_drops_the_rest),
+		cmocka_unit_test(test_parallel_for_does_each_once),
+		cmocka_unit_test(test_parallel_for_is_parallel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -222,8 +222,7 @@ test_readers_always_see_every_key(void **state)
 	assert_int_equal(db_open(dir, &s, DB_CREATE, &db, &err), 0);
 	assert_int_equal(db_coll_create(db, "c", 0755, 0, 0, &err), 0);
 	assert_int_equal(db_coll_open(db, "c", &coll, &err), 0);
-	assert_int_equal(coll_set_config(coll, conf, sizeof conf - 1, &err),
-			 0);
+	assert_int_equal(coll_set_config(coll, conf, sizeof conf - 1, &err), 0);
 	for (int k = 0; k < ALL; k++)
 		put(k, 0);
 	writers_left = WRITERS;

@@ -52,22 +52,22 @@ check_same(const struct coll_config *a, const struct coll_config *b)
 }
 
 static const char full[] =
-    "{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"on_disk\":true,"
-    "\"hnsw_config\":{\"m\":8},\"quantization_config\":null,\"datatype\":"
-    "\"float32\"},\"shard_number\":2,\"sharding_method\":\"auto\","
-    "\"replication_factor\":1,\"write_consistency_factor\":1,"
-    "\"on_disk_payload\":true,\"hnsw_config\":{\"m\":32,\"ef_construct\":"
-    "200,\"full_scan_threshold\":20000,\"max_indexing_threads\":0,"
-    "\"on_disk\":false,\"payload_m\":16},\"optimizers_config\":{"
-    "\"deleted_threshold\":0.3,\"vacuum_min_vector_number\":1000,"
-    "\"default_segment_number\":0,\"max_segment_size\":null,"
-    "\"indexing_threshold\":5000,\"flush_interval_sec\":5,"
-    "\"max_optimization_threads\":\"auto\"},\"wal_config\":{"
-    "\"wal_capacity_mb\":32,\"wal_segments_ahead\":0},"
-    "\"quantization_config\":null,\"metadata\":{\"x\":{\"y\":[1,0.1,null]}}"
-    ",\"payload_schema\":{\"city\":\"keyword\",\"n\":{\"type\":\"integer\","
-    "\"lookup\":true}},\"strict_mode_config\":{\"enabled\":false},"
-    "\"sparse_vectors\":{},\"wait\":true}";
+	"{\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"on_disk\":true,"
+	"\"hnsw_config\":{\"m\":8},\"quantization_config\":null,\"datatype\":"
+	"\"float32\"},\"shard_number\":2,\"sharding_method\":\"auto\","
+	"\"replication_factor\":1,\"write_consistency_factor\":1,"
+	"\"on_disk_payload\":true,\"hnsw_config\":{\"m\":32,\"ef_construct\":"
+	"200,\"full_scan_threshold\":20000,\"max_indexing_threads\":0,"
+	"\"on_disk\":false,\"payload_m\":16},\"optimizers_config\":{"
+	"\"deleted_threshold\":0.3,\"vacuum_min_vector_number\":1000,"
+	"\"default_segment_number\":0,\"max_segment_size\":null,"
+	"\"indexing_threshold\":5000,\"flush_interval_sec\":5,"
+	"\"max_optimization_threads\":\"auto\"},\"wal_config\":{"
+	"\"wal_capacity_mb\":32,\"wal_segments_ahead\":0},"
+	"\"quantization_config\":null,\"metadata\":{\"x\":{\"y\":[1,0.1,null]}}"
+	",\"payload_schema\":{\"city\":\"keyword\",\"n\":{\"type\":\"integer\","
+	"\"lookup\":true}},\"strict_mode_config\":{\"enabled\":false},"
+	"\"sparse_vectors\":{},\"wait\":true}";
 
 static void
 test_default_configuration_prints(void **state)
@@ -182,51 +182,57 @@ test_wrong_configurations_are_refused_by_name(void **state)
 		int rc;
 		const char *part;
 	} cases[] = {
-	    {"", -ERR_JSON, "byte 0"},
-	    {"[]", -ERR_TYPE, "object"},
-	    {"null", -ERR_TYPE, "object"},
-	    {"{\"a\":1}", -ERR_KEY, "\"a\""},
-	    {"{\"hnsw_config\":{\"em\":1}}", -ERR_KEY, "hnsw_config.\"em\""},
-	    {"{\"shard_number\":1,\"shard_number\":1}", -ERR_KEY, "duplicate"},
-	    {"{\"metadata\":{\"a\":{\"b\":1,\"b\":1}}}", -ERR_KEY, "duplicate"},
-	    {"{\"vectors\":{\"size\":0}}", -ERR_CONFIG, "vectors.size"},
-	    {"{\"vectors\":{\"size\":65537}}", -ERR_CONFIG, "vectors.size"},
-	    {"{\"vectors\":{\"size\":4.5}}", -ERR_TYPE, "vectors.size"},
-	    {"{\"vectors\":{\"size\":\"4\"}}", -ERR_TYPE, "vectors.size"},
-	    {"{\"vectors\":{\"distance\":\"cosine\"}}", -ERR_CONFIG,
-	     "vectors.distance"},
-	    {"{\"vectors\":{\"distance\":1}}", -ERR_TYPE, "vectors.distance"},
-	    {"{\"vectors\":{\"image\":{\"size\":4}}}", -ERR_NOT_YET,
-	     "named vectors"},
-	    {"{\"vectors\":{\"datatype\":\"float16\"}}", -ERR_NOT_YET,
-	     "float16"},
-	    {"{\"vectors\":{\"datatype\":\"f\"}}", -ERR_CONFIG,
-	     "vectors.datatype"},
-	    {"{\"vectors\":{\"multivector_config\":{}}}", -ERR_NOT_YET,
-	     "multivector_config"},
-	    {"{\"vectors\":5}", -ERR_TYPE, "vectors"},
-	    {"{\"sparse_vectors\":{\"a\":{}}}", -ERR_NOT_YET, "sparse_vectors"},
-	    {"{\"sharding_method\":\"custom\"}", -ERR_NOT_YET, "custom"},
-	    {"{\"shard_number\":0}", -ERR_CONFIG, "shard_number"},
-	    {"{\"shard_number\":257}", -ERR_CONFIG, "shard_number"},
-	    {"{\"replication_factor\":2}", -ERR_NOT_YET, "replication_factor"},
-	    {"{\"quantization_config\":{\"scalar\":{\"type\":\"int8\"}}}",
-	     -ERR_NOT_YET, "quantization_config"},
-	    {"{\"optimizers_config\":{\"deleted_threshold\":1.5}}", -ERR_CONFIG,
-	     "deleted_threshold"},
-	    {"{\"optimizers_config\":{\"deleted_threshold\":\"a\"}}", -ERR_TYPE,
-	     "deleted_threshold"},
-	    {"{\"optimizers_config\":{\"max_optimization_threads\":\"x\"}}",
-	     -ERR_TYPE, "max_optimization_threads"},
-	    {"{\"on_disk_payload\":1}", -ERR_TYPE, "on_disk_payload"},
-	    {"{\"metadata\":[]}", -ERR_TYPE, "metadata"},
-	    {"{\"payload_schema\":{\"a\":\"word\"}}", -ERR_CONFIG,
-	     "payload_schema.a"},
-	    {"{\"payload_schema\":{\"a\":5}}", -ERR_TYPE, "payload_schema"},
-	    {"{\"init_from\":{}}", -ERR_NOT_YET, "init_from"},
-	    {"{\"hnsw_config\":{\"m\":1e3}}", -ERR_TYPE, "hnsw_config.m"},
-	    {"{\"shard_number\":99999999999999999999}", -ERR_JSON, "byte"},
-	    {"{\"metadata\":{\"a\":1e999}}", -ERR_NUMBER, "1e999"},
+		{"", -ERR_JSON, "byte 0"},
+		{"[]", -ERR_TYPE, "object"},
+		{"null", -ERR_TYPE, "object"},
+		{"{\"a\":1}", -ERR_KEY, "\"a\""},
+		{"{\"hnsw_config\":{\"em\":1}}", -ERR_KEY,
+		 "hnsw_config.\"em\""},
+		{"{\"shard_number\":1,\"shard_number\":1}", -ERR_KEY,
+		 "duplicate"},
+		{"{\"metadata\":{\"a\":{\"b\":1,\"b\":1}}}", -ERR_KEY,
+		 "duplicate"},
+		{"{\"vectors\":{\"size\":0}}", -ERR_CONFIG, "vectors.size"},
+		{"{\"vectors\":{\"size\":65537}}", -ERR_CONFIG, "vectors.size"},
+		{"{\"vectors\":{\"size\":4.5}}", -ERR_TYPE, "vectors.size"},
+		{"{\"vectors\":{\"size\":\"4\"}}", -ERR_TYPE, "vectors.size"},
+		{"{\"vectors\":{\"distance\":\"cosine\"}}", -ERR_CONFIG,
+		 "vectors.distance"},
+		{"{\"vectors\":{\"distance\":1}}", -ERR_TYPE,
+		 "vectors.distance"},
+		{"{\"vectors\":{\"image\":{\"size\":4}}}", -ERR_NOT_YET,
+		 "named vectors"},
+		{"{\"vectors\":{\"datatype\":\"float16\"}}", -ERR_NOT_YET,
+		 "float16"},
+		{"{\"vectors\":{\"datatype\":\"f\"}}", -ERR_CONFIG,
+		 "vectors.datatype"},
+		{"{\"vectors\":{\"multivector_config\":{}}}", -ERR_NOT_YET,
+		 "multivector_config"},
+		{"{\"vectors\":5}", -ERR_TYPE, "vectors"},
+		{"{\"sparse_vectors\":{\"a\":{}}}", -ERR_NOT_YET,
+		 "sparse_vectors"},
+		{"{\"sharding_method\":\"custom\"}", -ERR_NOT_YET, "custom"},
+		{"{\"shard_number\":0}", -ERR_CONFIG, "shard_number"},
+		{"{\"shard_number\":257}", -ERR_CONFIG, "shard_number"},
+		{"{\"replication_factor\":2}", -ERR_NOT_YET,
+		 "replication_factor"},
+		{"{\"quantization_config\":{\"scalar\":{\"type\":\"int8\"}}}",
+		 -ERR_NOT_YET, "quantization_config"},
+		{"{\"optimizers_config\":{\"deleted_threshold\":1.5}}",
+		 -ERR_CONFIG, "deleted_threshold"},
+		{"{\"optimizers_config\":{\"deleted_threshold\":\"a\"}}",
+		 -ERR_TYPE, "deleted_threshold"},
+		{"{\"optimizers_config\":{\"max_optimization_threads\":\"x\"}}",
+		 -ERR_TYPE, "max_optimization_threads"},
+		{"{\"on_disk_payload\":1}", -ERR_TYPE, "on_disk_payload"},
+		{"{\"metadata\":[]}", -ERR_TYPE, "metadata"},
+		{"{\"payload_schema\":{\"a\":\"word\"}}", -ERR_CONFIG,
+		 "payload_schema.a"},
+		{"{\"payload_schema\":{\"a\":5}}", -ERR_TYPE, "payload_schema"},
+		{"{\"init_from\":{}}", -ERR_NOT_YET, "init_from"},
+		{"{\"hnsw_config\":{\"m\":1e3}}", -ERR_TYPE, "hnsw_config.m"},
+		{"{\"shard_number\":99999999999999999999}", -ERR_JSON, "byte"},
+		{"{\"metadata\":{\"a\":1e999}}", -ERR_NUMBER, "1e999"},
 	};
 	struct coll_config old, c;
 	struct err err;
@@ -251,13 +257,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_default_configuration_prints),
-	    cmocka_unit_test(test_every_member_is_read),
-	    cmocka_unit_test(test_printed_configuration_reads_back_the_same),
-	    cmocka_unit_test(test_merging_keeps_absent_and_resets_null),
-	    cmocka_unit_test(
-		test_implied_ends_with_the_first_word_about_vectors),
-	    cmocka_unit_test(test_wrong_configurations_are_refused_by_name),
+		cmocka_unit_test(test_default_configuration_prints),
+		cmocka_unit_test(test_every_member_is_read),
+		cmocka_unit_test(
+			test_printed_configuration_reads_back_the_same),
+		cmocka_unit_test(test_merging_keeps_absent_and_resets_null),
+		cmocka_unit_test(
+			test_implied_ends_with_the_first_word_about_vectors),
+		cmocka_unit_test(test_wrong_configurations_are_refused_by_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,8 +108,7 @@ id_of(int i)
 		assert_int_equal(id_from_name(name, (size_t)n, &id, NULL), 0);
 	} else {
 		int n = snprintf(name, sizeof name,
-				 "00000000-0000-4000-8000-%012x",
-				 (unsigned)i);
+				 "00000000-0000-4000-8000-%012x", (unsigned)i);
 		assert_int_equal(id_from_name(name, (size_t)n, &id, NULL), 0);
 	}
 	return id;
@@ -129,13 +128,14 @@ make_text(struct world *w, int i, struct model_point *p)
 			      d ? ", " : "", (double)p->vec[d]);
 		p->vec[d] = strtof(strrchr(p->text, d ? ' ' : '[') + 1, NULL);
 	}
-	n += snprintf(p->text + n, (size_t)(TEXT - n),
-		      "], \"payload\": {\"city\": \"c%d\", \"pad\": \"%.*s\"}}",
-		      p->city, (int)(rnd(w) % 200),
-		      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-		      "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-		      "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
-		      "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww");
+	n += snprintf(
+		p->text + n, (size_t)(TEXT - n),
+		"], \"payload\": {\"city\": \"c%d\", \"pad\": \"%.*s\"}}",
+		p->city, (int)(rnd(w) % 200),
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
+		"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+		"wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww");
 	p->mtime_ns = (int64_t)(rnd(w) % 1000000007);
 }
 
@@ -152,8 +152,7 @@ step_put(struct world *w)
 	int rc;
 
 	make_text(w, i, &p);
-	ok(json_point_parse(p.text, strlen(p.text), &id, false, &a, &pt,
-			    &err));
+	ok(json_point_parse(p.text, strlen(p.text), &id, false, &a, &pt, &err));
 	pt.mtime_ns = p.mtime_ns;
 	rc = coll_put(w->c, &pt, &o, &err);
 	if (o.mode == PUT_INSERT && w->m[i].there) {
@@ -255,7 +254,7 @@ step_touch(struct world *w)
 	w->m[i].mtime_ns = t;
 }
 
-/* --- comparing ------------------------------------------------------------------ */
+/* --- comparing ------------------------------------------------------- */
 
 static void
 compare_points(struct world *w)
@@ -284,8 +283,7 @@ compare_points(struct world *w)
 		assert_int_equal(st.size, text.n);
 		assert_int_equal(st.no, w->m[i].no);
 		ok(coll_stat_no(w->c, st.no, &back, &st, &err));
-		assert_int_equal(
-			id_cmp(back.b, back.n, id.b, id.n), 0);
+		assert_int_equal(id_cmp(back.b, back.n, id.b, id.n), 0);
 		buf_done(&text);
 		arena_done(&a);
 	}

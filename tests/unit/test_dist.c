@@ -23,12 +23,12 @@
 #define ALLOWED 1e-5
 
 static const struct dist_kernels *const all[] = {
-    &dist_serial,
+	&dist_serial,
 #if defined(__x86_64__)
-    &dist_avx2,
-    &dist_avx512,
+	&dist_avx2,
+	&dist_avx512,
 #elif defined(__aarch64__)
-    &dist_neon,
+	&dist_neon,
 #endif
 };
 
@@ -250,14 +250,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_every_length_agrees_with_serial),
-	    cmocka_unit_test(test_any_alignment_gives_the_same),
-	    cmocka_unit_test(test_a_vector_is_at_no_distance_from_itself),
-	    cmocka_unit_test(test_no_dimension_is_no_distance),
-	    cmocka_unit_test(test_pick_gives_the_metric),
-	    cmocka_unit_test(test_score_is_what_users_know),
-	    cmocka_unit_test(test_score_goes_back_to_distance),
-	    cmocka_unit_test(test_normalised_has_length_one),
+		cmocka_unit_test(test_every_length_agrees_with_serial),
+		cmocka_unit_test(test_any_alignment_gives_the_same),
+		cmocka_unit_test(test_a_vector_is_at_no_distance_from_itself),
+		cmocka_unit_test(test_no_dimension_is_no_distance),
+		cmocka_unit_test(test_pick_gives_the_metric),
+		cmocka_unit_test(test_score_is_what_users_know),
+		cmocka_unit_test(test_score_goes_back_to_distance),
+		cmocka_unit_test(test_normalised_has_length_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,12 +17,12 @@
 #define CLEAN_ARENA CLEAN(arena_done) struct arena
 
 static const char payload[] =
-    "{\"city\": \"London\", \"n\": 5, \"f\": 5.0, \"yes\": true, "
-    "\"none\": null, \"empty\": [], \"tags\": [\"a\", \"b\", null], "
-    "\"esc\": \"caf\\u00e9 \\\"x\\\"\", \"nums\": [1, 10, 100], "
-    "\"deep\": {\"a\": {\"b\": 7}, \"list\": [{\"x\": 1}, {\"x\": 2, "
-    "\"y\": [3, 4]}]}, \"a.b\": \"dotted\", \"big\": 1e300, "
-    "\"grid\": [[1, 2], [3]], \"k\\u0065y\": 1}";
+	"{\"city\": \"London\", \"n\": 5, \"f\": 5.0, \"yes\": true, "
+	"\"none\": null, \"empty\": [], \"tags\": [\"a\", \"b\", null], "
+	"\"esc\": \"caf\\u00e9 \\\"x\\\"\", \"nums\": [1, 10, 100], "
+	"\"deep\": {\"a\": {\"b\": 7}, \"list\": [{\"x\": 1}, {\"x\": 2, "
+	"\"y\": [3, 4]}]}, \"a.b\": \"dotted\", \"big\": 1e300, "
+	"\"grid\": [[1, 2], [3]], \"k\\u0065y\": 1}";
 
 static struct filter *
 filter_of(const char *conditions, struct arena *a)
@@ -60,92 +60,94 @@ static const struct {
 	const char *filter;
 	bool pass;
 } cases[] = {
-    {"{}", true},
-    {"{\"must\":[],\"should\":[],\"must_not\":[]}", true},
-    {"{\"must\":null}", true},
-    /* value */
-    {MUST("\"key\":\"city\",\"match\":{\"value\":\"London\"}"), true},
-    {MUST("\"key\":\"city\",\"match\":{\"value\":\"london\"}"), false},
-    {MUST("\"key\":\"city\",\"match\":{\"value\":5}"), false},
-    {MUST("\"key\":\"n\",\"match\":{\"value\":5}"), true},
-    {MUST("\"key\":\"n\",\"match\":{\"value\":\"5\"}"), false},
-    {MUST("\"key\":\"f\",\"match\":{\"value\":5}"), false},
-    {MUST("\"key\":\"yes\",\"match\":{\"value\":true}"), true},
-    {MUST("\"key\":\"yes\",\"match\":{\"value\":false}"), false},
-    {MUST("\"key\":\"yes\",\"match\":{\"value\":1}"), false},
-    {MUST("\"key\":\"none\",\"match\":{\"value\":\"x\"}"), false},
-    {MUST("\"key\":\"missing\",\"match\":{\"value\":\"x\"}"), false},
-    {MUST("\"key\":\"tags\",\"match\":{\"value\":\"b\"}"), true},
-    {MUST("\"key\":\"tags\",\"match\":{\"value\":\"c\"}"), false},
-    {MUST("\"key\":\"tags[]\",\"match\":{\"value\":\"b\"}"), true},
-    {MUST("\"key\":\"tags[0]\",\"match\":{\"value\":\"b\"}"), false},
-    {MUST("\"key\":\"tags[1]\",\"match\":{\"value\":\"b\"}"), true},
-    {MUST("\"key\":\"tags[9]\",\"match\":{\"value\":\"b\"}"), false},
-    {MUST("\"key\":\"city[0]\",\"match\":{\"value\":\"London\"}"), false},
-    {MUST("\"key\":\"esc\",\"match\":{\"value\":\"caf\xc3\xa9 \\\"x\\\"\"}"),
-     true},
-    {MUST("\"key\":\"esc\",\"match\":{\"any\":[\"x\",\"caf\\u00e9 \\\"x\\\""
-	  "\"]}"),
-     true},
-    {MUST("\"key\":\"key\",\"match\":{\"value\":1}"), true},
-    {MUST("\"key\":\"deep.a.b\",\"match\":{\"value\":7}"), true},
-    {MUST("\"key\":\"deep.a\",\"match\":{\"value\":7}"), false},
-    {MUST("\"key\":\"deep.list[].x\",\"match\":{\"value\":2}"), true},
-    {MUST("\"key\":\"deep.list[0].x\",\"match\":{\"value\":2}"), false},
-    {MUST("\"key\":\"deep.list.x\",\"match\":{\"value\":2}"), false},
-    {MUST("\"key\":\"deep.list[].y\",\"match\":{\"value\":4}"), true},
-    {MUST("\"key\":\"deep.list[].y[1]\",\"match\":{\"value\":4}"), true},
-    {MUST("\"key\":\"grid[]\",\"match\":{\"value\":3}"), true},
-    {MUST("\"key\":\"grid[][]\",\"match\":{\"value\":3}"), true},
-    {MUST("\"key\":\"grid\",\"match\":{\"value\":3}"), false},
-    {MUST("\"key\":\"\\\"a.b\\\"\",\"match\":{\"value\":\"dotted\"}"), true},
-    {MUST("\"key\":\"a.b\",\"match\":{\"value\":\"dotted\"}"), false},
-    /* any, except */
-    {MUST("\"key\":\"n\",\"match\":{\"any\":[1,9,5,3]}"), true},
-    {MUST("\"key\":\"n\",\"match\":{\"any\":[1,9,3]}"), false},
-    {MUST("\"key\":\"n\",\"match\":{\"any\":[]}"), false},
-    {MUST("\"key\":\"tags\",\"match\":{\"any\":[\"z\",\"a\"]}"), true},
-    {MUST("\"key\":\"city\",\"match\":{\"except\":[\"Paris\"]}"), true},
-    {MUST("\"key\":\"city\",\"match\":{\"except\":[\"London\"]}"), false},
-    {MUST("\"key\":\"city\",\"match\":{\"except\":[]}"), true},
-    {MUST("\"key\":\"city\",\"match\":{\"except\":[1]}"), true},
-    {MUST("\"key\":\"tags\",\"match\":{\"except\":[\"a\"]}"), true},
-    {MUST("\"key\":\"tags\",\"match\":{\"except\":[\"a\",\"b\"]}"), false},
-    {MUST("\"key\":\"none\",\"match\":{\"except\":[\"a\"]}"), false},
-    {MUST("\"key\":\"missing\",\"match\":{\"except\":[\"a\"]}"), false},
-    {MUST("\"key\":\"empty\",\"match\":{\"except\":[\"a\"]}"), false},
-    /* range */
-    {MUST("\"key\":\"n\",\"range\":{\"gte\":5,\"lte\":5}"), true},
-    {MUST("\"key\":\"n\",\"range\":{\"gt\":5}"), false},
-    {MUST("\"key\":\"n\",\"range\":{\"lt\":5}"), false},
-    {MUST("\"key\":\"f\",\"range\":{\"gt\":4.99,\"lt\":5.01}"), true},
-    {MUST("\"key\":\"nums\",\"range\":{\"gt\":50}"), true},
-    {MUST("\"key\":\"nums\",\"range\":{\"gt\":500}"), false},
-    {MUST("\"key\":\"city\",\"range\":{\"gt\":0}"), false},
-    {MUST("\"key\":\"n\",\"range\":{\"gt\":null}"), true},
-    {MUST("\"key\":\"big\",\"range\":{\"gt\":1e299}"), true},
-    /* ids, structure */
-    {MUST("\"has_id\":[1,42,7]"), true},
-    {MUST("\"has_id\":[1,7,\"x\"]"), false},
-    {MUST("\"has_id\":[]"), false},
-    {"{\"must_not\":{\"has_id\":[42]}}", false},
-    {"{\"should\":[{\"has_id\":[1]},{\"key\":\"n\",\"match\":{\"value\":5}}"
-     "]}",
-     true},
-    {"{\"should\":[{\"has_id\":[1]},{\"has_id\":[2]}]}", false},
-    {"{\"must\":{\"has_id\":[42]},\"should\":{\"has_id\":[1]}}", false},
-    {"{\"min_should\":{\"conditions\":[{\"has_id\":[42]},{\"has_id\":[1]},"
-     "{\"key\":\"n\",\"match\":{\"value\":5}}],\"min_count\":2}}",
-     true},
-    {"{\"min_should\":{\"conditions\":[{\"has_id\":[42]},{\"has_id\":[1]}]"
-     ",\"min_count\":2}}",
-     false},
-    {"{\"min_should\":{\"conditions\":[],\"min_count\":2}}", true},
-    {"{\"must\":[{\"should\":[{\"has_id\":[1]},{\"must_not\":["
-     "{\"has_id\":[1]}]}]}]}",
-     true},
-    {"{\"must\":[{}]}", true},
-    {"{\"must_not\":[{}]}", false},
+	{"{}", true},
+	{"{\"must\":[],\"should\":[],\"must_not\":[]}", true},
+	{"{\"must\":null}", true},
+	/* value */
+	{MUST("\"key\":\"city\",\"match\":{\"value\":\"London\"}"), true},
+	{MUST("\"key\":\"city\",\"match\":{\"value\":\"london\"}"), false},
+	{MUST("\"key\":\"city\",\"match\":{\"value\":5}"), false},
+	{MUST("\"key\":\"n\",\"match\":{\"value\":5}"), true},
+	{MUST("\"key\":\"n\",\"match\":{\"value\":\"5\"}"), false},
+	{MUST("\"key\":\"f\",\"match\":{\"value\":5}"), false},
+	{MUST("\"key\":\"yes\",\"match\":{\"value\":true}"), true},
+	{MUST("\"key\":\"yes\",\"match\":{\"value\":false}"), false},
+	{MUST("\"key\":\"yes\",\"match\":{\"value\":1}"), false},
+	{MUST("\"key\":\"none\",\"match\":{\"value\":\"x\"}"), false},
+	{MUST("\"key\":\"missing\",\"match\":{\"value\":\"x\"}"), false},
+	{MUST("\"key\":\"tags\",\"match\":{\"value\":\"b\"}"), true},
+	{MUST("\"key\":\"tags\",\"match\":{\"value\":\"c\"}"), false},
+	{MUST("\"key\":\"tags[]\",\"match\":{\"value\":\"b\"}"), true},
+	{MUST("\"key\":\"tags[0]\",\"match\":{\"value\":\"b\"}"), false},
+	{MUST("\"key\":\"tags[1]\",\"match\":{\"value\":\"b\"}"), true},
+	{MUST("\"key\":\"tags[9]\",\"match\":{\"value\":\"b\"}"), false},
+	{MUST("\"key\":\"city[0]\",\"match\":{\"value\":\"London\"}"), false},
+	{MUST("\"key\":\"esc\",\"match\":{\"value\":\"caf\xc3\xa9 "
+	      "\\\"x\\\"\"}"),
+	 true},
+	{MUST("\"key\":\"esc\",\"match\":{\"any\":[\"x\",\"caf\\u00e9 \\\"x\\\""
+	      "\"]}"),
+	 true},
+	{MUST("\"key\":\"key\",\"match\":{\"value\":1}"), true},
+	{MUST("\"key\":\"deep.a.b\",\"match\":{\"value\":7}"), true},
+	{MUST("\"key\":\"deep.a\",\"match\":{\"value\":7}"), false},
+	{MUST("\"key\":\"deep.list[].x\",\"match\":{\"value\":2}"), true},
+	{MUST("\"key\":\"deep.list[0].x\",\"match\":{\"value\":2}"), false},
+	{MUST("\"key\":\"deep.list.x\",\"match\":{\"value\":2}"), false},
+	{MUST("\"key\":\"deep.list[].y\",\"match\":{\"value\":4}"), true},
+	{MUST("\"key\":\"deep.list[].y[1]\",\"match\":{\"value\":4}"), true},
+	{MUST("\"key\":\"grid[]\",\"match\":{\"value\":3}"), true},
+	{MUST("\"key\":\"grid[][]\",\"match\":{\"value\":3}"), true},
+	{MUST("\"key\":\"grid\",\"match\":{\"value\":3}"), false},
+	{MUST("\"key\":\"\\\"a.b\\\"\",\"match\":{\"value\":\"dotted\"}"),
+	 true},
+	{MUST("\"key\":\"a.b\",\"match\":{\"value\":\"dotted\"}"), false},
+	/* any, except */
+	{MUST("\"key\":\"n\",\"match\":{\"any\":[1,9,5,3]}"), true},
+	{MUST("\"key\":\"n\",\"match\":{\"any\":[1,9,3]}"), false},
+	{MUST("\"key\":\"n\",\"match\":{\"any\":[]}"), false},
+	{MUST("\"key\":\"tags\",\"match\":{\"any\":[\"z\",\"a\"]}"), true},
+	{MUST("\"key\":\"city\",\"match\":{\"except\":[\"Paris\"]}"), true},
+	{MUST("\"key\":\"city\",\"match\":{\"except\":[\"London\"]}"), false},
+	{MUST("\"key\":\"city\",\"match\":{\"except\":[]}"), true},
+	{MUST("\"key\":\"city\",\"match\":{\"except\":[1]}"), true},
+	{MUST("\"key\":\"tags\",\"match\":{\"except\":[\"a\"]}"), true},
+	{MUST("\"key\":\"tags\",\"match\":{\"except\":[\"a\",\"b\"]}"), false},
+	{MUST("\"key\":\"none\",\"match\":{\"except\":[\"a\"]}"), false},
+	{MUST("\"key\":\"missing\",\"match\":{\"except\":[\"a\"]}"), false},
+	{MUST("\"key\":\"empty\",\"match\":{\"except\":[\"a\"]}"), false},
+	/* range */
+	{MUST("\"key\":\"n\",\"range\":{\"gte\":5,\"lte\":5}"), true},
+	{MUST("\"key\":\"n\",\"range\":{\"gt\":5}"), false},
+	{MUST("\"key\":\"n\",\"range\":{\"lt\":5}"), false},
+	{MUST("\"key\":\"f\",\"range\":{\"gt\":4.99,\"lt\":5.01}"), true},
+	{MUST("\"key\":\"nums\",\"range\":{\"gt\":50}"), true},
+	{MUST("\"key\":\"nums\",\"range\":{\"gt\":500}"), false},
+	{MUST("\"key\":\"city\",\"range\":{\"gt\":0}"), false},
+	{MUST("\"key\":\"n\",\"range\":{\"gt\":null}"), true},
+	{MUST("\"key\":\"big\",\"range\":{\"gt\":1e299}"), true},
+	/* ids, structure */
+	{MUST("\"has_id\":[1,42,7]"), true},
+	{MUST("\"has_id\":[1,7,\"x\"]"), false},
+	{MUST("\"has_id\":[]"), false},
+	{"{\"must_not\":{\"has_id\":[42]}}", false},
+	{"{\"should\":[{\"has_id\":[1]},{\"key\":\"n\",\"match\":{\"value\":5}}"
+	 "]}",
+	 true},
+	{"{\"should\":[{\"has_id\":[1]},{\"has_id\":[2]}]}", false},
+	{"{\"must\":{\"has_id\":[42]},\"should\":{\"has_id\":[1]}}", false},
+	{"{\"min_should\":{\"conditions\":[{\"has_id\":[42]},{\"has_id\":[1]},"
+	 "{\"key\":\"n\",\"match\":{\"value\":5}}],\"min_count\":2}}",
+	 true},
+	{"{\"min_should\":{\"conditions\":[{\"has_id\":[42]},{\"has_id\":[1]}]"
+	 ",\"min_count\":2}}",
+	 false},
+	{"{\"min_should\":{\"conditions\":[],\"min_count\":2}}", true},
+	{"{\"must\":[{\"should\":[{\"has_id\":[1]},{\"must_not\":["
+	 "{\"has_id\":[1]}]}]}]}",
+	 true},
+	{"{\"must\":[{}]}", true},
+	{"{\"must_not\":[{}]}", false},
 };
 
 static void
@@ -164,9 +166,10 @@ test_no_payload_passes_no_key(void **state)
 {
 	(void)state;
 	assert_false(
-	    pass(MUST("\"key\":\"a\",\"match\":{\"except\":[1]}"), "", 1));
-	assert_true(pass(
-	    "{\"must_not\":{\"key\":\"a\",\"match\":{\"value\":1}}}", "", 1));
+		pass(MUST("\"key\":\"a\",\"match\":{\"except\":[1]}"), "", 1));
+	assert_true(
+		pass("{\"must_not\":{\"key\":\"a\",\"match\":{\"value\":1}}}",
+		     "", 1));
 }
 
 static void
@@ -224,13 +227,13 @@ test_filter_knows_what_it_needs(void **state)
 
 	(void)state;
 	assert_false(filter_needs_payload(
-	    filter_of("{\"must\":[{\"has_id\":[1]},{\"must_not\":"
-		      "{\"has_id\":[2]}}]}",
-		      &a)));
+		filter_of("{\"must\":[{\"has_id\":[1]},{\"must_not\":"
+			  "{\"has_id\":[2]}}]}",
+			  &a)));
 	assert_true(filter_needs_payload(
-	    filter_of("{\"must\":[{\"must_not\":{\"key\":\"a\",\"match\":"
-		      "{\"value\":1}}}]}",
-		      &a)));
+		filter_of("{\"must\":[{\"must_not\":{\"key\":\"a\",\"match\":"
+			  "{\"value\":1}}}]}",
+			  &a)));
 	c = filter_ids(filter_of("{\"must\":[{\"must\":{\"has_id\":[3,1,2]}},"
 				 "{\"has_id\":[1,2]}]}",
 				 &a));
@@ -243,8 +246,13 @@ static void
 test_paths_are_parsed_or_refused(void **state)
 {
 	static const char *const bad[] = {
-	    "",     ".",     "a.", ".a",    "a..b", "[0]",    "a[",
-	    "a[x]", "a[-1]", "a]", "a[0]b", "\"a",  "a\"b\"", "a[99999999999]",
+		"",       ".",
+		"a.",     ".a",
+		"a..b",   "[0]",
+		"a[",     "a[x]",
+		"a[-1]",  "a]",
+		"a[0]b",  "\"a",
+		"a\"b\"", "a[99999999999]",
 	};
 	CLEAN_ARENA a = {0};
 	struct path p;
@@ -265,22 +273,22 @@ test_paths_are_parsed_or_refused(void **state)
 	for (i = 0; i < sizeof long_path; i++)
 		long_path[i] = i % 2 ? '.' : 'a';
 	assert_int_equal(
-	    path_parse(long_path, 2 * PATH_STEPS_MAX - 1, &a, &p, NULL), 0);
+		path_parse(long_path, 2 * PATH_STEPS_MAX - 1, &a, &p, NULL), 0);
 	assert_int_equal(
-	    path_parse(long_path, 2 * PATH_STEPS_MAX + 1, &a, &p, NULL),
-	    -ERR_QUERY);
+		path_parse(long_path, 2 * PATH_STEPS_MAX + 1, &a, &p, NULL),
+		-ERR_QUERY);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_conditions_pass_as_qdrants_do),
-	    cmocka_unit_test(test_no_payload_passes_no_key),
-	    cmocka_unit_test(test_broken_payload_passes_no_key),
-	    cmocka_unit_test(test_long_lists_find_every_value),
-	    cmocka_unit_test(test_filter_knows_what_it_needs),
-	    cmocka_unit_test(test_paths_are_parsed_or_refused),
+		cmocka_unit_test(test_conditions_pass_as_qdrants_do),
+		cmocka_unit_test(test_no_payload_passes_no_key),
+		cmocka_unit_test(test_broken_payload_passes_no_key),
+		cmocka_unit_test(test_long_lists_find_every_value),
+		cmocka_unit_test(test_filter_knows_what_it_needs),
+		cmocka_unit_test(test_paths_are_parsed_or_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

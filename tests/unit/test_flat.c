@@ -99,8 +99,8 @@ test_scan_gives_true_distances_in_order(void **state)
 
 		assert_int_equal(n, ROWS);
 		for (uint32_t i = 0; i < n; i++) {
-			double want =
-			    true_dist(&d, (enum distance)m, (int)near[i].row);
+			double want = true_dist(&d, (enum distance)m,
+						(int)near[i].row);
 
 			assert_true(fabs(near[i].dist - want) < 1e-5);
 			if (i > 0)
@@ -235,7 +235,7 @@ test_cosine_of_tiny_and_huge_rows_is_exact(void **state)
 	float norms[3] = {5e-12f, 5e12f, 0};
 	float query[2] = {30, 40};
 	struct vectors vs = {
-	    .base = v[0], .stride = 2, .n = 3, .dim = 2, .norms = norms};
+		.base = v[0], .stride = 2, .n = 3, .dim = 2, .norms = norms};
 	struct arena a = {0};
 	struct query_vec q;
 
@@ -264,15 +264,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_scan_gives_true_distances_in_order),
-	    cmocka_unit_test(test_k_best_are_the_first_of_all),
-	    cmocka_unit_test(test_filter_hides_rows),
-	    cmocka_unit_test(test_parts_of_a_scan_are_the_whole),
-	    cmocka_unit_test(test_bound_is_the_worst_of_k),
-	    cmocka_unit_test(
-		test_overflow_is_farthest_and_orders_nothing_wrong),
-	    cmocka_unit_test(test_cosine_of_tiny_and_huge_rows_is_exact),
-	    cmocka_unit_test(test_no_memory_is_told),
+		cmocka_unit_test(test_scan_gives_true_distances_in_order),
+		cmocka_unit_test(test_k_best_are_the_first_of_all),
+		cmocka_unit_test(test_filter_hides_rows),
+		cmocka_unit_test(test_parts_of_a_scan_are_the_whole),
+		cmocka_unit_test(test_bound_is_the_worst_of_k),
+		cmocka_unit_test(
+			test_overflow_is_farthest_and_orders_nothing_wrong),
+		cmocka_unit_test(test_cosine_of_tiny_and_huge_rows_is_exact),
+		cmocka_unit_test(test_no_memory_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,8 +20,10 @@
 
 #define K 10
 
-static const struct hnsw_params params = {
-    .m = HNSW_M_DEFAULT, .ef_construct = HNSW_EF_CONSTRUCT_DEFAULT, .seed = 42};
+static const struct hnsw_params params = {.m = HNSW_M_DEFAULT,
+					  .ef_construct =
+						  HNSW_EF_CONSTRUCT_DEFAULT,
+					  .seed = 42};
 
 struct set {
 	float *v;
@@ -48,8 +50,11 @@ set_init(struct set *s, enum distance d, uint32_t n, uint32_t dim)
 	assert_non_null(s->v);
 	assert_non_null(s->norms);
 	s->distance = d;
-	s->vs = (struct vectors){
-	    .base = s->v, .stride = dim, .n = n, .dim = dim, .norms = s->norms};
+	s->vs = (struct vectors){.base = s->v,
+				 .stride = dim,
+				 .n = n,
+				 .dim = dim,
+				 .norms = s->norms};
 }
 
 /* Clusters, one stored after the other, of vectors of different lengths. */
@@ -67,7 +72,7 @@ set_fill(struct set *s, uint32_t per_cluster, uint64_t seed)
 			center[j] = 2 * uniform(&state) - 1;
 		for (uint32_t j = 0; j < dim; j++)
 			s->v[i * dim + j] =
-			    length * (center[j] + uniform(&state) - 0.5f);
+				length * (center[j] + uniform(&state) - 0.5f);
 	}
 }
 
@@ -182,8 +187,8 @@ test_results_are_those_of_the_scan_bit_for_bit(void **state)
 
 		set_scan(&s, s.v + i * 16, all, K, &a, &want);
 		/* ef of all rows is exact on a connected graph */
-		assert_true(
-		    set_search(&s, s.v + i * 16, all, K, 800, &a, &got, &n));
+		assert_true(set_search(&s, s.v + i * 16, all, K, 800, &a, &got,
+				       &n));
 		assert_int_equal(n, K);
 		assert_memory_equal(got, want, K * sizeof got[0]);
 		arena_done(&a);
@@ -342,8 +347,8 @@ test_scaled_copies_are_found_by_cosine(void **state)
 		uint32_t row = i * 59, n;
 
 		set_scan(&s, s.v + row * 16, all, K, &a, &want);
-		assert_true(
-		    set_search(&s, s.v + row * 16, all, K, 128, &a, &got, &n));
+		assert_true(set_search(&s, s.v + row * 16, all, K, 128, &a,
+				       &got, &n));
 		for (uint32_t j = 0; j < K; j++)
 			assert_true(fabsf(got[j].dist - want[j].dist) < 1e-5f);
 		arena_done(&a);
@@ -366,7 +371,7 @@ test_one_giant_row_does_not_spoil_dot(void **state)
 	set_done(&s);
 }
 
-/* --- filters ----------------------------------------------------------- */
+/* --- filters --------------------------------------------------------- */
 
 static bool
 pass_every(void *arg, uint32_t row)
@@ -474,7 +479,7 @@ test_filtered_equal_rows_are_found_behind_the_first(void **state)
 	arena_done(&a);
 }
 
-/* --- bytes ------------------------------------------------------------- */
+/* --- bytes ----------------------------------------------------------- */
 
 static void
 test_other_bytes_are_refused(void **state)
@@ -529,7 +534,7 @@ test_damaged_bytes_are_walked_safely(void **state)
 			size_t at = (size_t)(uniform(&dice) * (float)copy.n);
 
 			copy.p[MIN(at, copy.n - 1)] =
-			    (uint8_t)(uniform(&dice) * 256);
+				(uint8_t)(uniform(&dice) * 256);
 		}
 		if (hnsw_open(copy.p, copy.n, 2000, &bad.h, NULL) == 0) {
 			hnsw_check(&bad.h, NULL);
@@ -568,7 +573,7 @@ test_check_finds_wrong_links(void **state)
 	set_done(&s);
 }
 
-/* --- building ---------------------------------------------------------- */
+/* --- building -------------------------------------------------------- */
 
 static bool
 stop_after(void *arg)
@@ -588,8 +593,8 @@ test_build_stops_when_told(void **state)
 	set_init(&s, DISTANCE_EUCLID, 2000, 4);
 	set_fill(&s, 100, 2);
 	assert_int_equal(
-	    hnsw_build(&s.vs, s.distance, &params, 2, &w, &s.bytes, &err),
-	    -ERR_STOPPED);
+		hnsw_build(&s.vs, s.distance, &params, 2, &w, &s.bytes, &err),
+		-ERR_STOPPED);
 	assert_int_equal(s.bytes.n, 0);
 	set_done(&s);
 }
@@ -614,7 +619,8 @@ test_progress_rises_to_all_rows(void **state)
 	set_init(&s, DISTANCE_EUCLID, 2000, 4);
 	set_fill(&s, 100, 2);
 	assert_int_equal(
-	    hnsw_build(&s.vs, s.distance, &params, 2, &w, &s.bytes, NULL), 0);
+		hnsw_build(&s.vs, s.distance, &params, 2, &w, &s.bytes, NULL),
+		0);
 	assert_int_equal(last, 2000);
 	set_done(&s);
 }
@@ -632,7 +638,8 @@ test_graph_is_appended_at_any_offset(void **state)
 	set_fill(&s, 100, 2);
 	buf_puts(&s.bytes, "abc");
 	assert_int_equal(
-	    hnsw_build(&s.vs, s.distance, &params, 2, NULL, &s.bytes, NULL), 0);
+		hnsw_build(&s.vs, s.distance, &params, 2, NULL, &s.bytes, NULL),
+		0);
 	assert_memory_equal(s.bytes.p, "abc", 3);
 	len = s.bytes.n - 3;
 	moved = malloc(len);
@@ -674,11 +681,11 @@ test_smallest_and_largest_m_work(void **state)
 
 		set_init(&s, DISTANCE_EUCLID, 600, 4);
 		set_fill(&s, 100, 2);
+		assert_int_equal(hnsw_build(&s.vs, s.distance, &p, 2, NULL,
+					    &s.bytes, NULL),
+				 0);
 		assert_int_equal(
-		    hnsw_build(&s.vs, s.distance, &p, 2, NULL, &s.bytes, NULL),
-		    0);
-		assert_int_equal(
-		    hnsw_open(s.bytes.p, s.bytes.n, 600, &s.h, NULL), 0);
+			hnsw_open(s.bytes.p, s.bytes.n, 600, &s.h, NULL), 0);
 		assert_int_equal(hnsw_check(&s.h, NULL), 0);
 		assert_true(set_recall(&s, (struct row_filter){0}, 128) > 0.9);
 		set_done(&s);
@@ -698,7 +705,7 @@ test_the_longest_list_is_pruned_in_time(void **state)
 	for (uint32_t i = 1; i < 1800; i++)
 		s.v[(size_t)i * 1800 + i] = 1;
 	assert_int_equal(
-	    hnsw_build(&s.vs, s.distance, &p, 2, NULL, &s.bytes, NULL), 0);
+		hnsw_build(&s.vs, s.distance, &p, 2, NULL, &s.bytes, NULL), 0);
 	assert_int_equal(hnsw_open(s.bytes.p, s.bytes.n, 1800, &s.h, NULL), 0);
 	assert_int_equal(hnsw_check(&s.h, NULL), 0);
 	set_done(&s);
@@ -708,29 +715,31 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_recall_is_high_for_every_metric),
-	    cmocka_unit_test(test_results_are_those_of_the_scan_bit_for_bit),
-	    cmocka_unit_test(test_threads_do_not_change_the_graph),
-	    cmocka_unit_test(test_all_rows_of_a_small_set_are_found),
-	    cmocka_unit_test(test_equal_rows_are_all_found_and_block_nothing),
-	    cmocka_unit_test(test_a_set_of_one_vector_is_found_whole),
-	    cmocka_unit_test(test_cosine_of_one_dimension_finds_both_sides),
-	    cmocka_unit_test(test_scaled_copies_are_found_by_cosine),
-	    cmocka_unit_test(test_one_giant_row_does_not_spoil_dot),
-	    cmocka_unit_test(test_filtered_results_pass_and_are_near),
-	    cmocka_unit_test(test_walk_gives_up_when_what_passes_is_far),
-	    cmocka_unit_test(test_few_that_pass_are_left_to_the_scan),
-	    cmocka_unit_test(
-		test_filtered_equal_rows_are_found_behind_the_first),
-	    cmocka_unit_test(test_other_bytes_are_refused),
-	    cmocka_unit_test(test_damaged_bytes_are_walked_safely),
-	    cmocka_unit_test(test_check_finds_wrong_links),
-	    cmocka_unit_test(test_build_stops_when_told),
-	    cmocka_unit_test(test_progress_rises_to_all_rows),
-	    cmocka_unit_test(test_graph_is_appended_at_any_offset),
-	    cmocka_unit_test(test_wrong_parameters_are_refused),
-	    cmocka_unit_test(test_smallest_and_largest_m_work),
-	    cmocka_unit_test(test_the_longest_list_is_pruned_in_time),
+		cmocka_unit_test(test_recall_is_high_for_every_metric),
+		cmocka_unit_test(
+			test_results_are_those_of_the_scan_bit_for_bit),
+		cmocka_unit_test(test_threads_do_not_change_the_graph),
+		cmocka_unit_test(test_all_rows_of_a_small_set_are_found),
+		cmocka_unit_test(
+			test_equal_rows_are_all_found_and_block_nothing),
+		cmocka_unit_test(test_a_set_of_one_vector_is_found_whole),
+		cmocka_unit_test(test_cosine_of_one_dimension_finds_both_sides),
+		cmocka_unit_test(test_scaled_copies_are_found_by_cosine),
+		cmocka_unit_test(test_one_giant_row_does_not_spoil_dot),
+		cmocka_unit_test(test_filtered_results_pass_and_are_near),
+		cmocka_unit_test(test_walk_gives_up_when_what_passes_is_far),
+		cmocka_unit_test(test_few_that_pass_are_left_to_the_scan),
+		cmocka_unit_test(
+			test_filtered_equal_rows_are_found_behind_the_first),
+		cmocka_unit_test(test_other_bytes_are_refused),
+		cmocka_unit_test(test_damaged_bytes_are_walked_safely),
+		cmocka_unit_test(test_check_finds_wrong_links),
+		cmocka_unit_test(test_build_stops_when_told),
+		cmocka_unit_test(test_progress_rises_to_all_rows),
+		cmocka_unit_test(test_graph_is_appended_at_any_offset),
+		cmocka_unit_test(test_wrong_parameters_are_refused),
+		cmocka_unit_test(test_smallest_and_largest_m_work),
+		cmocka_unit_test(test_the_longest_list_is_pruned_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,8 @@ test_one_point_a_line(void **state)
 				&err),
 			 0);
 	assert_int_equal(
-	    import("{\"vector\":[1]}", 0, "!9 the point has no id\n", &err), 0);
+		import("{\"vector\":[1]}", 0, "!9 the point has no id\n", &err),
+		0);
 	assert_int_equal(import("{\"id\":1,\"x\":1}", 0,
 				"!9 byte 8: unknown member \"x\"\n", &err),
 			 0);
@@ -89,15 +90,15 @@ test_upsert_bodies_refuse_single_points(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    import("{\"points\":[{\"id\":1},{\"id\":-1},{\"id\":"
-		   "\"b\",\"vector\":[2]}],\"wait\":true,"
-		   "\"shard_key\":null,\"update_mode\":\"upsert\"}",
-		   0,
-		   "{\"id\":1}\n!9 points[1]: id: byte 6: an id is "
-		   "an unsigned 64-bit number or a string\n"
-		   "{\"id\":\"b\",\"vector\":[2]}\n",
-		   &err),
-	    0);
+		import("{\"points\":[{\"id\":1},{\"id\":-1},{\"id\":"
+		       "\"b\",\"vector\":[2]}],\"wait\":true,"
+		       "\"shard_key\":null,\"update_mode\":\"upsert\"}",
+		       0,
+		       "{\"id\":1}\n!9 points[1]: id: byte 6: an id is "
+		       "an unsigned 64-bit number or a string\n"
+		       "{\"id\":\"b\",\"vector\":[2]}\n",
+		       &err),
+		0);
 	assert_int_equal(import("{\"points\":[]}", 0, "", &err), 0);
 	assert_int_equal(import("{\"points\":{}}", 0, "", &err), -ERR_TYPE);
 	assert_int_equal(import("{\"points\":[],\"x\":1}", 0, "", &err),
@@ -143,7 +144,8 @@ test_batch_bodies_are_columns(void **state)
 				0, "", &err),
 			 -ERR_NOT_YET);
 	assert_int_equal(
-	    import("{\"batch\":{\"ids\":[],\"vectors\":[]}}", 0, "", &err), 0);
+		import("{\"batch\":{\"ids\":[],\"vectors\":[]}}", 0, "", &err),
+		0);
 }
 
 static void
@@ -166,10 +168,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_one_point_a_line),
-	    cmocka_unit_test(test_upsert_bodies_refuse_single_points),
-	    cmocka_unit_test(test_batch_bodies_are_columns),
-	    cmocka_unit_test(test_a_failing_sink_ends_the_body),
+		cmocka_unit_test(test_one_point_a_line),
+		cmocka_unit_test(test_upsert_bodies_refuse_single_points),
+		cmocka_unit_test(test_batch_bodies_are_columns),
+		cmocka_unit_test(test_a_failing_sink_ends_the_body),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations, manifest and catalog: what goes in comes out, damage is refused. */
+/* Operations, manifest and catalog: what goes in comes out, damage is refused.
+ */
 #include "engine/base/err.h"
 #include "engine/base/file.h"
 #include "engine/store/manifest.h"
@@ -48,7 +49,7 @@ same(struct slice a, const char *b)
 	return a.n == strlen(b) && memcmp(a.p, b, a.n) == 0;
 }
 
-/* --- operations --------------------------------------------------------- */
+/* --- operations ------------------------------------------------------ */
 
 static const float numbers[3] = {1.5f, -2.0f, 3.25f};
 
@@ -133,7 +134,8 @@ test_a_cut_operation_is_refused_at_every_length(void **state)
 	(void)state;
 	put_encode(&b, &p);
 	for (size_t n = 1; n < b.n; n++) {
-		/* in memory of its own, so that a sanitizer sees a step too far */
+		/* in memory of its own, so that a sanitizer sees a step too far
+		 */
 		uint8_t *cut = malloc(n);
 		struct reader r = {.p = cut, .n = n};
 
@@ -145,11 +147,11 @@ test_a_cut_operation_is_refused_at_every_length(void **state)
 	buf_done(&b);
 }
 
-/* --- manifest and catalog -------------------------------------------------- */
+/* --- manifest and catalog -------------------------------------------- */
 
 static void
-manifest_make(struct manifest *m, struct manifest_shard *sh,
-	      struct seg_desc *d, struct pages_file *f)
+manifest_make(struct manifest *m, struct manifest_shard *sh, struct seg_desc *d,
+	      struct pages_file *f)
 {
 	*f = (struct pages_file){.len = 8196, .payload = 100};
 	memset(f->sum, 7, sizeof f->sum);
@@ -257,9 +259,8 @@ test_every_flipped_bit_of_a_manifest_is_refused(void **state)
 static void
 catalog_make(struct catalog *c, struct catalog_coll *co, struct op_entry *e)
 {
-	*co = (struct catalog_coll){.id = 5,
-				    .implied = true,
-				    .config = text("{\"vectors\": {}}")};
+	*co = (struct catalog_coll){
+		.id = 5, .implied = true, .config = text("{\"vectors\": {}}")};
 	e[0] = (struct op_entry){.name = text("articles"),
 				 .coll = 5,
 				 .mode = 0750,

@@ -125,7 +125,8 @@ main(void)
 		cmocka_unit_test(test_the_newest_entry_of_an_id_is_found),
 		cmocka_unit_test(
 			test_many_entries_are_found_while_the_tables_grow),
-		cmocka_unit_test(test_an_entry_is_alive_between_birth_and_death),
+		cmocka_unit_test(
+			test_an_entry_is_alive_between_birth_and_death),
 		cmocka_unit_test(test_what_is_promised_stays_promised),
 	};
 

@@ -44,49 +44,49 @@ test_styles_spell_as_their_languages_do(void **state)
 		unsigned style;
 		const char *text;
 	} cases[] = {
-	    {0, JS, "0"},
-	    {-0.0f, JS, "-0"},
-	    {1, JS, "1"},
-	    {0.1f, JS, "0.1"},
-	    {-1.5f, JS, "-1.5"},
-	    {1e-6f, JS, "0.000001"},
-	    {1e-7f, JS, "1e-7"},
-	    {1.5e-7f, JS, "1.5e-7"},
-	    {1e20f, JS, "100000000000000000000"},
-	    {1e21f, JS, "1e+21"},
-	    {1.5e22f, JS, "1.5e+22"},
-	    {16777216, JS, "16777216"},
-	    {3.4028235e38f, JS, "3.4028235e+38"},
-	    {1e-45f, JS, "1e-45"},
-	    {1e7f, JS, "10000000"},
-	    {0, PYTHON, "0.0"},
-	    {1, PYTHON, "1.0"},
-	    {-0.0f, PYTHON, "-0.0"},
-	    {0.0001f, PYTHON, "0.0001"},
-	    {0.00001f, PYTHON, "1e-05"},
-	    {1e15f, PYTHON, "1000000000000000.0"},
-	    {1e17f, PYTHON, "1e+17"},
-	    {1e-38f, PYTHON, "1e-38"},
-	    {0.1f, NUMPY, "0.10000000149011612"},
-	    {2, NUMPY, "2.0"},
-	    {0.5f, NUMPY, "0.5"},
-	    {1e-5f, NUMPY, "9.999999747378752e-06"},
-	    {1e16f, NUMPY, "1.0000000272564224e+16"},
-	    {1e-45f, NUMPY, "1.401298464324817e-45"},
-	    {1e-5f, NUM_EXP_RUST | NUM_DIGITS_F64, "9.999999747378752e-6"},
-	    {1e13f, NUM_EXP_RUST | NUM_WHOLE_POINT, "1e13"},
-	    {1e12f, NUM_EXP_RUST | NUM_WHOLE_POINT, "1000000000000.0"},
-	    {1e-6f, NUM_EXP_RUST, "0.000001"},
-	    {1e-7f, NUM_EXP_RUST, "1e-7"},
-	    {1e-3f, NUM_EXP_JAVA | NUM_WHOLE_POINT, "0.001"},
-	    {1e-4f, NUM_EXP_JAVA | NUM_WHOLE_POINT, "1.0E-4"},
-	    {1e7f, NUM_EXP_JAVA | NUM_WHOLE_POINT, "1.0E7"},
-	    {1234567, NUM_EXP_JAVA | NUM_WHOLE_POINT, "1234567.0"},
-	    {0.5f, NUM_FIXED + 6, "0.500000"},
-	    {-0.0f, NUM_FIXED + 1, "-0.0"},
-	    {0.25f, NUM_FIXED + 1, "0.2"},
-	    {0.75f, NUM_FIXED + 1, "0.8"},
-	    {99.96f, NUM_FIXED + 1, "100.0"},
+		{0, JS, "0"},
+		{-0.0f, JS, "-0"},
+		{1, JS, "1"},
+		{0.1f, JS, "0.1"},
+		{-1.5f, JS, "-1.5"},
+		{1e-6f, JS, "0.000001"},
+		{1e-7f, JS, "1e-7"},
+		{1.5e-7f, JS, "1.5e-7"},
+		{1e20f, JS, "100000000000000000000"},
+		{1e21f, JS, "1e+21"},
+		{1.5e22f, JS, "1.5e+22"},
+		{16777216, JS, "16777216"},
+		{3.4028235e38f, JS, "3.4028235e+38"},
+		{1e-45f, JS, "1e-45"},
+		{1e7f, JS, "10000000"},
+		{0, PYTHON, "0.0"},
+		{1, PYTHON, "1.0"},
+		{-0.0f, PYTHON, "-0.0"},
+		{0.0001f, PYTHON, "0.0001"},
+		{0.00001f, PYTHON, "1e-05"},
+		{1e15f, PYTHON, "1000000000000000.0"},
+		{1e17f, PYTHON, "1e+17"},
+		{1e-38f, PYTHON, "1e-38"},
+		{0.1f, NUMPY, "0.10000000149011612"},
+		{2, NUMPY, "2.0"},
+		{0.5f, NUMPY, "0.5"},
+		{1e-5f, NUMPY, "9.999999747378752e-06"},
+		{1e16f, NUMPY, "1.0000000272564224e+16"},
+		{1e-45f, NUMPY, "1.401298464324817e-45"},
+		{1e-5f, NUM_EXP_RUST | NUM_DIGITS_F64, "9.999999747378752e-6"},
+		{1e13f, NUM_EXP_RUST | NUM_WHOLE_POINT, "1e13"},
+		{1e12f, NUM_EXP_RUST | NUM_WHOLE_POINT, "1000000000000.0"},
+		{1e-6f, NUM_EXP_RUST, "0.000001"},
+		{1e-7f, NUM_EXP_RUST, "1e-7"},
+		{1e-3f, NUM_EXP_JAVA | NUM_WHOLE_POINT, "0.001"},
+		{1e-4f, NUM_EXP_JAVA | NUM_WHOLE_POINT, "1.0E-4"},
+		{1e7f, NUM_EXP_JAVA | NUM_WHOLE_POINT, "1.0E7"},
+		{1234567, NUM_EXP_JAVA | NUM_WHOLE_POINT, "1234567.0"},
+		{0.5f, NUM_FIXED + 6, "0.500000"},
+		{-0.0f, NUM_FIXED + 1, "-0.0"},
+		{0.25f, NUM_FIXED + 1, "0.2"},
+		{0.75f, NUM_FIXED + 1, "0.8"},
+		{99.96f, NUM_FIXED + 1, "100.0"},
 	};
 	size_t i;
 
@@ -245,8 +245,8 @@ static void
 test_no_style_writes_past_its_room(void **state)
 {
 	static const float v[] = {
-	    -3.4028235e38f, -1.1754944e-38f, -1e-45f,         -9.999999e14f,
-	    -1.2345679e-7f, -9.8765432e20f,  -1.00000003e-4f, -16777217.f};
+		-3.4028235e38f, -1.1754944e-38f, -1e-45f,         -9.999999e14f,
+		-1.2345679e-7f, -9.8765432e20f,  -1.00000003e-4f, -16777217.f};
 	unsigned style;
 	size_t i;
 
@@ -266,12 +266,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_styles_spell_as_their_languages_do),
-	    cmocka_unit_test(test_random_floats_print_shortest_and_read_back),
-	    cmocka_unit_test(test_random_doubles_print_shortest_and_read_back),
-	    cmocka_unit_test(test_fixed_decimals_are_those_of_printf),
-	    cmocka_unit_test(test_match_takes_only_what_is_printed),
-	    cmocka_unit_test(test_no_style_writes_past_its_room),
+		cmocka_unit_test(test_styles_spell_as_their_languages_do),
+		cmocka_unit_test(
+			test_random_floats_print_shortest_and_read_back),
+		cmocka_unit_test(
+			test_random_doubles_print_shortest_and_read_back),
+		cmocka_unit_test(test_fixed_decimals_are_those_of_printf),
+		cmocka_unit_test(test_match_takes_only_what_is_printed),
+		cmocka_unit_test(test_no_style_writes_past_its_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

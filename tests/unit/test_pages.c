@@ -147,7 +147,7 @@ test_stream_reads_back_whatever_its_length(void **state)
 		assert_int_equal(stream_write(STREAM_GRAPH, lens[i], &l), 0);
 		assert_int_equal(l.len, lens[i]);
 		assert_int_equal(
-		    pages_open(dirfd_test, STREAM_GRAPH, &l, &pg, NULL), 0);
+			pages_open(dirfd_test, STREAM_GRAPH, &l, &pg, NULL), 0);
 		assert_int_equal(pages_check(pg, 0, lens[i], NULL), 0);
 		assert_memory_equal(pg->p, big, lens[i]);
 		assert_int_equal(pages_verify(pg, true, NULL), 0);
@@ -333,7 +333,7 @@ test_abort_leaves_nothing(void **state)
 	pages_abort(NULL);
 }
 
-/* --- failing calls ------------------------------------------------------ */
+/* --- failing calls --------------------------------------------------- */
 
 static struct file_hooks real;
 static int fail_in; /* calls until one fails; 0: none */
@@ -415,7 +415,7 @@ test_failed_stream_stays_failed(void **state)
 	pages_abort(w);
 }
 
-/* --- lists -------------------------------------------------------------- */
+/* --- lists ----------------------------------------------------------- */
 
 static void
 test_list_encodes_and_decodes(void **state)
@@ -463,7 +463,7 @@ test_list_of_impossible_length_is_refused(void **state)
 	buf_done(&b);
 }
 
-/* --- damage ------------------------------------------------------------- */
+/* --- damage ---------------------------------------------------------- */
 
 #define FLIP_LEN 20000u
 
@@ -521,7 +521,8 @@ test_only_the_damaged_page_is_refused(void **state)
 	assert_non_null(strstr(err.text, name));
 	assert_non_null(strstr(err.text, "offset 12288"));
 	assert_int_equal(
-	    pages_check(pg, 3 * PAGE_LEN, FLIP_LEN - 3 * PAGE_LEN, NULL), 0);
+		pages_check(pg, 3 * PAGE_LEN, FLIP_LEN - 3 * PAGE_LEN, NULL),
+		0);
 	assert_int_equal(pg->n_damaged, 1);
 	assert_int_equal(pages_verify(pg, false, NULL), -ERR_DAMAGED);
 	assert_int_equal(pages_check(pg, FLIP_LEN, 1, NULL), -ERR_DAMAGED);
@@ -579,8 +580,8 @@ test_file_of_another_length_is_refused(void **state)
 	     len -= len < 999 ? len + 1 : 999) {
 		assert_int_equal(ftruncate(fd, len), 0);
 		assert_int_equal(
-		    pages_open(dirfd_test, STREAM_GRAPH, &l, &pg, NULL),
-		    -ERR_DAMAGED);
+			pages_open(dirfd_test, STREAM_GRAPH, &l, &pg, NULL),
+			-ERR_DAMAGED);
 	}
 	close(fd);
 	pages_list_done(&l);
@@ -670,27 +671,27 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_stream_reads_back_whatever_its_length),
-	    TEST(test_empty_stream_has_no_file),
-	    TEST(test_padding_is_zeros_to_the_multiple),
-	    TEST(test_stream_over_64_mib_spans_files),
-	    TEST(test_stream_of_exactly_one_full_file),
-	    TEST(test_same_content_is_stored_once),
-	    TEST(test_damaged_file_is_replaced_by_a_sound_one),
-	    TEST(test_name_is_the_sha256_of_the_file),
-	    TEST(test_abort_leaves_nothing),
-	    TEST(test_any_failing_call_leaves_no_temporary_file),
-	    TEST(test_failed_stream_stays_failed),
-	    TEST(test_list_encodes_and_decodes),
-	    TEST(test_list_of_impossible_length_is_refused),
-	    TEST(test_flipped_byte_is_found_or_does_no_harm),
-	    TEST(test_only_the_damaged_page_is_refused),
-	    TEST(test_pages_that_changed_places_are_found),
-	    TEST(test_file_of_another_length_is_refused),
-	    TEST(test_missing_file_is_damage),
-	    TEST(test_stream_of_another_kind_is_refused),
-	    TEST(test_newer_version_is_refused_by_name),
-	    TEST(test_header_that_contradicts_itself_is_refused),
+		TEST(test_stream_reads_back_whatever_its_length),
+		TEST(test_empty_stream_has_no_file),
+		TEST(test_padding_is_zeros_to_the_multiple),
+		TEST(test_stream_over_64_mib_spans_files),
+		TEST(test_stream_of_exactly_one_full_file),
+		TEST(test_same_content_is_stored_once),
+		TEST(test_damaged_file_is_replaced_by_a_sound_one),
+		TEST(test_name_is_the_sha256_of_the_file),
+		TEST(test_abort_leaves_nothing),
+		TEST(test_any_failing_call_leaves_no_temporary_file),
+		TEST(test_failed_stream_stays_failed),
+		TEST(test_list_encodes_and_decodes),
+		TEST(test_list_of_impossible_length_is_refused),
+		TEST(test_flipped_byte_is_found_or_does_no_harm),
+		TEST(test_only_the_damaged_page_is_refused),
+		TEST(test_pages_that_changed_places_are_found),
+		TEST(test_file_of_another_length_is_refused),
+		TEST(test_missing_file_is_damage),
+		TEST(test_stream_of_another_kind_is_refused),
+		TEST(test_newer_version_is_refused_by_name),
+		TEST(test_header_that_contradicts_itself_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, big_make, big_drop);

@@ -28,7 +28,7 @@ test_inode_numbers_come_back_as_they_went(void **state)
 				if (k == NODE_STATIC && nos[i] == STATIC_ROOT)
 					continue;
 				assert_true(node_parse(
-				    node_ino(k, colls[j], nos[i]), &n));
+					node_ino(k, colls[j], nos[i]), &n));
 				assert_int_equal(n.kind, k);
 				assert_int_equal(n.coll, colls[j]);
 				assert_true(n.no == nos[i]);
@@ -68,30 +68,30 @@ test_names_fall_into_their_kinds(void **state)
 		const char *name;
 		enum name_kind kind;
 	} t[] = {
-	    {"42.json", NAME_POINT},
-	    {"a.json.json", NAME_POINT},
-	    {"18446744073709551616.json", NAME_POINT},
-	    {"550e8400-e29b-41d4-a716-446655440000.json", NAME_POINT},
-	    {"42.json~", NAME_SCRATCH},
-	    {"42.JSON", NAME_SCRATCH},
-	    {"json", NAME_SCRATCH},
-	    {".json", NAME_SCRATCH},
-	    {"sedAbC", NAME_SCRATCH},
-	    {".42.json.Xy12", NAME_SCRATCH},
-	    {".42.json.swp", NAME_SCRATCH},
-	    {".searching", NAME_SCRATCH},
-	    {".search", NAME_CONTROL},
-	    {".scroll", NAME_CONTROL},
-	    {".count", NAME_CONTROL},
-	    {".import", NAME_CONTROL},
-	    {".config.json", NAME_CONTROL},
-	    {".status.json", NAME_CONTROL},
-	    {".near", NAME_NEAR},
-	    {".facet", NAME_NOT_YET},
-	    {".update", NAME_NOT_YET},
-	    {"MANIFEST", NAME_RESTORE},
-	    {"abc.qv", NAME_RESTORE},
-	    {".qv", NAME_SCRATCH},
+		{"42.json", NAME_POINT},
+		{"a.json.json", NAME_POINT},
+		{"18446744073709551616.json", NAME_POINT},
+		{"550e8400-e29b-41d4-a716-446655440000.json", NAME_POINT},
+		{"42.json~", NAME_SCRATCH},
+		{"42.JSON", NAME_SCRATCH},
+		{"json", NAME_SCRATCH},
+		{".json", NAME_SCRATCH},
+		{"sedAbC", NAME_SCRATCH},
+		{".42.json.Xy12", NAME_SCRATCH},
+		{".42.json.swp", NAME_SCRATCH},
+		{".searching", NAME_SCRATCH},
+		{".search", NAME_CONTROL},
+		{".scroll", NAME_CONTROL},
+		{".count", NAME_CONTROL},
+		{".import", NAME_CONTROL},
+		{".config.json", NAME_CONTROL},
+		{".status.json", NAME_CONTROL},
+		{".near", NAME_NEAR},
+		{".facet", NAME_NOT_YET},
+		{".update", NAME_NOT_YET},
+		{"MANIFEST", NAME_RESTORE},
+		{"abc.qv", NAME_RESTORE},
+		{".qv", NAME_SCRATCH},
 	};
 
 	(void)state;
@@ -106,9 +106,9 @@ test_spellings_that_are_not_canonical_are_no_names(void **state)
 
 	(void)state;
 	assert_int_equal(name_parse("007.json", &n, NULL), -ERR_ID);
-	assert_int_equal(
-	    name_parse("550E8400-E29B-41D4-A716-446655440000.json", &n, NULL),
-	    -ERR_ID);
+	assert_int_equal(name_parse("550E8400-E29B-41D4-A716-446655440000.json",
+				    &n, NULL),
+			 -ERR_ID);
 }
 
 static void
@@ -203,15 +203,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_inode_numbers_come_back_as_they_went),
-	    cmocka_unit_test(test_root_is_one_and_zero_is_nothing),
-	    cmocka_unit_test(test_names_fall_into_their_kinds),
-	    cmocka_unit_test(
-		test_spellings_that_are_not_canonical_are_no_names),
-	    cmocka_unit_test(test_255_bytes_are_a_name_and_256_are_not),
-	    cmocka_unit_test(test_names_of_neighbours_tell_the_id),
-	    cmocka_unit_test(test_other_names_are_no_neighbours),
-	    cmocka_unit_test(test_a_long_neighbour_is_cut_between_characters),
+		cmocka_unit_test(test_inode_numbers_come_back_as_they_went),
+		cmocka_unit_test(test_root_is_one_and_zero_is_nothing),
+		cmocka_unit_test(test_names_fall_into_their_kinds),
+		cmocka_unit_test(
+			test_spellings_that_are_not_canonical_are_no_names),
+		cmocka_unit_test(test_255_bytes_are_a_name_and_256_are_not),
+		cmocka_unit_test(test_names_of_neighbours_tell_the_id),
+		cmocka_unit_test(test_other_names_are_no_neighbours),
+		cmocka_unit_test(
+			test_a_long_neighbour_is_cut_between_characters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,10 +130,10 @@ static void
 test_payload_is_found_in_every_form(void **state)
 {
 	static const char *const texts[] = {
-	    "{\"payload\":{\"k\": 1},\"vector\":[0.5,0.25]}",
-	    "{\"vector\":[0.5, 0.25],\"payload\":{\"k\": 1}}",
-	    "{\"vector\":[0.50, 0.25],\"payload\":{\"k\": 1}}",
-	    "{\"payload\":{\"k\": 1}}",
+		"{\"payload\":{\"k\": 1},\"vector\":[0.5,0.25]}",
+		"{\"vector\":[0.5, 0.25],\"payload\":{\"k\": 1}}",
+		"{\"vector\":[0.50, 0.25],\"payload\":{\"k\": 1}}",
+		"{\"payload\":{\"k\": 1}}",
 	};
 	struct point p;
 	size_t i;
@@ -142,9 +142,9 @@ test_payload_is_found_in_every_form(void **state)
 	for (i = 0; i < ARRAY_LEN(texts); i++) {
 		CLEAN_ARENA a = {0};
 
-		assert_int_equal(
-		    parse(texts[i], strlen(texts[i]), "x", false, &a, &p, NULL),
-		    0);
+		assert_int_equal(parse(texts[i], strlen(texts[i]), "x", false,
+				       &a, &p, NULL),
+				 0);
 		assert_int_equal(p.doc.pay_len, 8);
 		assert_memory_equal(point_payload(&p).p, "{\"k\": 1}", 8);
 	}
@@ -158,8 +158,8 @@ test_canonical_documents_are_compact(void **state)
 				" \"id\" : \"550E8400-E29B-41D4-A716-"
 				"446655440000\" }";
 	static const char want[] =
-	    "{\"id\":\"550e8400-e29b-41d4-a716-446655440000\",\"vector\":"
-	    "[0.1,1],\"payload\":{\"a b\":[1,2]}}";
+		"{\"id\":\"550e8400-e29b-41d4-a716-446655440000\",\"vector\":"
+		"[0.1,1],\"payload\":{\"a b\":[1,2]}}";
 	CLEAN_ARENA a = {0};
 	CLEAN_BUF out = {0};
 	struct point p;
@@ -186,16 +186,16 @@ test_points_are_made_of_parts(void **state)
 
 	(void)state;
 	id_from_num(UINT64_MAX, &id);
-	assert_int_equal(
-	    json_point_make(&id, v, 3, (struct slice){"{ }", 3}, &a, &p, NULL),
-	    0);
+	assert_int_equal(json_point_make(&id, v, 3, (struct slice){"{ }", 3},
+					 &a, &p, NULL),
+			 0);
 	assert_int_equal(json_point_render(&p, &out, NULL), 0);
 	buf_put_u8(&out, 0);
 	assert_string_equal(out.p, "{\"id\":18446744073709551615,\"vector\":"
 				   "[0.5,-0,3],\"payload\":{ }}");
-	assert_int_equal(
-	    json_point_make(&id, NULL, 0, (struct slice){"", 0}, &a, &p, NULL),
-	    0);
+	assert_int_equal(json_point_make(&id, NULL, 0, (struct slice){"", 0},
+					 &a, &p, NULL),
+			 0);
 	buf_clear(&out);
 	assert_int_equal(json_point_render(&p, &out, NULL), 0);
 	buf_put_u8(&out, 0);
@@ -237,18 +237,18 @@ test_rename_changes_the_id_member_only(void **state)
 
 	(void)state;
 	rename_to(
-	    "{\"vector\": [0.5, 1],\n\"id\" : 42 , \"payload\":{\"id\":42}"
-	    "}\n",
-	    NULL, "abc",
-	    "{\"vector\": [0.5, 1],\n\"id\" : \"abc\" , \"payload\":"
-	    "{\"id\":42}}\n");
+		"{\"vector\": [0.5, 1],\n\"id\" : 42 , \"payload\":{\"id\":42}"
+		"}\n",
+		NULL, "abc",
+		"{\"vector\": [0.5, 1],\n\"id\" : \"abc\" , \"payload\":"
+		"{\"id\":42}}\n");
 	rename_to("{ \"\\u0069d\": \"42\", \"vector\": [0.50]}", NULL, "43",
 		  "{ \"\\u0069d\": 43, \"vector\": [0.50]}");
 	rename_to("{\"vector\": [1]}", "1", "2", "{\"vector\": [1]}");
 	rename_to("{\"id\":\"a\"}", NULL, "b\"", "{\"id\":\"b\\\"\"}");
-	assert_int_equal(
-	    parse("{\"id\":1,\"vector\":[2]}", 21, NULL, true, &a, &p, NULL),
-	    0);
+	assert_int_equal(parse("{\"id\":1,\"vector\":[2]}", 21, NULL, true, &a,
+			       &p, NULL),
+			 0);
 	id_from_num(100, &k);
 	assert_int_equal(json_point_rename(&p, &k, &a, &q, NULL), 0);
 	assert_int_equal(json_point_render(&q, &out, NULL), 0);
@@ -265,64 +265,64 @@ test_wrong_points_are_refused_with_a_reason(void **state)
 		int rc;
 		const char *text;
 	} cases[] = {
-	    {"", -ERR_JSON, NULL},
-	    {" \n", -ERR_JSON, NULL},
-	    {"null", -ERR_TYPE, NULL},
-	    {"42", -ERR_TYPE, NULL},
-	    {"\"x\"", -ERR_TYPE, NULL},
-	    {"[]", -ERR_TYPE, "byte 0: an array where an object belongs"},
-	    {"{}{}", -ERR_JSON, NULL},
-	    {"{} x", -ERR_JSON, NULL},
-	    {"\xef\xbb\xbf{}", -ERR_JSON, NULL},
-	    {"{\"vector\":null}", -ERR_TYPE, NULL},
-	    {"{\"vector\":\"1\"}", -ERR_TYPE, NULL},
-	    {"{\"vector\":true}", -ERR_TYPE, NULL},
-	    {"{\"vector\":5}", -ERR_TYPE, NULL},
-	    {"{\"vector\":[]}", -ERR_DIM,
-	     "vector: byte 10: the vector is empty"},
-	    {"{\"vector\":[1,\"2\"]}", -ERR_TYPE,
-	     "vector: byte 13: element 1 is a string, not a number"},
-	    {"{\"vector\":[1,null]}", -ERR_TYPE, NULL},
-	    {"{\"vector\":[true]}", -ERR_TYPE, NULL},
-	    {"{\"vector\":[1e39]}", -ERR_NUMBER, NULL},
-	    {"{\"vector\":[1e999]}", -ERR_NUMBER, NULL},
-	    {"{\"vector\":[NaN]}", -ERR_JSON, NULL},
-	    {"{\"vector\":[-Infinity]}", -ERR_JSON, NULL},
-	    {"{\"vector\":[0x1]}", -ERR_JSON, NULL},
-	    {"{\"vector\":[[1,2],[3,4]]}", -ERR_NOT_YET, NULL},
-	    {"{\"vector\":{\"text\":[1]}}", -ERR_NOT_YET, NULL},
-	    {"{\"vector\":{\"indices\":[1],\"values\":[1]}}", -ERR_NOT_YET,
-	     NULL},
-	    {"{\"shard_key\":\"a\"}", -ERR_NOT_YET, NULL},
-	    {"{\"payload\":[]}", -ERR_TYPE, NULL},
-	    {"{\"payload\":\"x\"}", -ERR_TYPE, NULL},
-	    {"{\"payload\":{\"a\":1e999}}", -ERR_NUMBER, NULL},
-	    {"{\"vector\":[1],\"vector\":[1]}", -ERR_KEY, NULL},
-	    {"{\"vector\":[1],\"vectors\":[1]}", -ERR_KEY, NULL},
-	    {"{\"id\":1,\"id\":1}", -ERR_KEY, NULL},
-	    {"{\"id\":1,\"\\u0069d\":1}", -ERR_KEY, NULL},
-	    {"{\"vec\":[1]}", -ERR_KEY, "byte 1: unknown member \"vec\""},
-	    {"{\"\":1}", -ERR_KEY, NULL},
-	    {"{\"__proto__\":1}", -ERR_KEY, NULL},
-	    {"{\"payload\":{\"a\":1,\"a\":2}}", -ERR_KEY,
-	     "payload: byte 18: duplicate member \"a\""},
-	    {"{\"payload\":{\"a\":1,\"\\u0061\":2}}", -ERR_KEY, NULL},
-	    {"{\"payload\":{\"x\":[{\"y\":{\"a\":1,\"b\":1,\"a\":1}}]}}",
-	     -ERR_KEY, NULL},
-	    {"{\"id\":-1}", -ERR_ID, NULL},
-	    {"{\"id\":1.5}", -ERR_ID, NULL},
-	    {"{\"id\":1e3}", -ERR_ID, NULL},
-	    {"{\"id\":18446744073709551616}", -ERR_ID, NULL},
-	    {"{\"id\":null}", -ERR_ID, NULL},
-	    {"{\"id\":[1]}", -ERR_ID, NULL},
-	    {"{\"id\":\"\"}", -ERR_ID, NULL},
-	    {"{\"id\":\"007\"}", -ERR_ID, NULL},
-	    {"{\"id\":\"a/b\"}", -ERR_ID, NULL},
-	    {"{\"id\":\".a\"}", -ERR_ID, NULL},
-	    {"{\"id\":\"a\\nb\"}", -ERR_ID, NULL},
-	    {"{\"id\":43}", -ERR_ID_NAME,
-	     "the document's id is 43, its file name says 42"},
-	    {"{\"id\":\"042\"}", -ERR_ID, NULL},
+		{"", -ERR_JSON, NULL},
+		{" \n", -ERR_JSON, NULL},
+		{"null", -ERR_TYPE, NULL},
+		{"42", -ERR_TYPE, NULL},
+		{"\"x\"", -ERR_TYPE, NULL},
+		{"[]", -ERR_TYPE, "byte 0: an array where an object belongs"},
+		{"{}{}", -ERR_JSON, NULL},
+		{"{} x", -ERR_JSON, NULL},
+		{"\xef\xbb\xbf{}", -ERR_JSON, NULL},
+		{"{\"vector\":null}", -ERR_TYPE, NULL},
+		{"{\"vector\":\"1\"}", -ERR_TYPE, NULL},
+		{"{\"vector\":true}", -ERR_TYPE, NULL},
+		{"{\"vector\":5}", -ERR_TYPE, NULL},
+		{"{\"vector\":[]}", -ERR_DIM,
+		 "vector: byte 10: the vector is empty"},
+		{"{\"vector\":[1,\"2\"]}", -ERR_TYPE,
+		 "vector: byte 13: element 1 is a string, not a number"},
+		{"{\"vector\":[1,null]}", -ERR_TYPE, NULL},
+		{"{\"vector\":[true]}", -ERR_TYPE, NULL},
+		{"{\"vector\":[1e39]}", -ERR_NUMBER, NULL},
+		{"{\"vector\":[1e999]}", -ERR_NUMBER, NULL},
+		{"{\"vector\":[NaN]}", -ERR_JSON, NULL},
+		{"{\"vector\":[-Infinity]}", -ERR_JSON, NULL},
+		{"{\"vector\":[0x1]}", -ERR_JSON, NULL},
+		{"{\"vector\":[[1,2],[3,4]]}", -ERR_NOT_YET, NULL},
+		{"{\"vector\":{\"text\":[1]}}", -ERR_NOT_YET, NULL},
+		{"{\"vector\":{\"indices\":[1],\"values\":[1]}}", -ERR_NOT_YET,
+		 NULL},
+		{"{\"shard_key\":\"a\"}", -ERR_NOT_YET, NULL},
+		{"{\"payload\":[]}", -ERR_TYPE, NULL},
+		{"{\"payload\":\"x\"}", -ERR_TYPE, NULL},
+		{"{\"payload\":{\"a\":1e999}}", -ERR_NUMBER, NULL},
+		{"{\"vector\":[1],\"vector\":[1]}", -ERR_KEY, NULL},
+		{"{\"vector\":[1],\"vectors\":[1]}", -ERR_KEY, NULL},
+		{"{\"id\":1,\"id\":1}", -ERR_KEY, NULL},
+		{"{\"id\":1,\"\\u0069d\":1}", -ERR_KEY, NULL},
+		{"{\"vec\":[1]}", -ERR_KEY, "byte 1: unknown member \"vec\""},
+		{"{\"\":1}", -ERR_KEY, NULL},
+		{"{\"__proto__\":1}", -ERR_KEY, NULL},
+		{"{\"payload\":{\"a\":1,\"a\":2}}", -ERR_KEY,
+		 "payload: byte 18: duplicate member \"a\""},
+		{"{\"payload\":{\"a\":1,\"\\u0061\":2}}", -ERR_KEY, NULL},
+		{"{\"payload\":{\"x\":[{\"y\":{\"a\":1,\"b\":1,\"a\":1}}]}}",
+		 -ERR_KEY, NULL},
+		{"{\"id\":-1}", -ERR_ID, NULL},
+		{"{\"id\":1.5}", -ERR_ID, NULL},
+		{"{\"id\":1e3}", -ERR_ID, NULL},
+		{"{\"id\":18446744073709551616}", -ERR_ID, NULL},
+		{"{\"id\":null}", -ERR_ID, NULL},
+		{"{\"id\":[1]}", -ERR_ID, NULL},
+		{"{\"id\":\"\"}", -ERR_ID, NULL},
+		{"{\"id\":\"007\"}", -ERR_ID, NULL},
+		{"{\"id\":\"a/b\"}", -ERR_ID, NULL},
+		{"{\"id\":\".a\"}", -ERR_ID, NULL},
+		{"{\"id\":\"a\\nb\"}", -ERR_ID, NULL},
+		{"{\"id\":43}", -ERR_ID_NAME,
+		 "the document's id is 43, its file name says 42"},
+		{"{\"id\":\"042\"}", -ERR_ID, NULL},
 	};
 	struct point p;
 	struct err err;
@@ -351,7 +351,7 @@ test_a_point_needs_an_id_from_somewhere(void **state)
 	(void)state;
 	assert_int_equal(parse("{}", 2, NULL, false, &a, &p, NULL), -ERR_ID);
 	assert_int_equal(
-	    parse("{\"id\":\"42\"}", 11, "42", false, &a, &p, NULL), 0);
+		parse("{\"id\":\"42\"}", 11, "42", false, &a, &p, NULL), 0);
 	assert_int_equal(p.id.b[0], ID_NUM);
 }
 
@@ -377,8 +377,8 @@ test_duplicates_among_many_members_are_found(void **state)
 		rc = parse((char *)b.p, b.n, "1", false, &a, &p, &err);
 		assert_int_equal(rc, twice ? -ERR_KEY : 0);
 		if (twice)
-			assert_non_null(
-			    strstr(err.text, "duplicate member \"key31415"));
+			assert_non_null(strstr(err.text,
+					       "duplicate member \"key31415"));
 	}
 }
 
@@ -401,8 +401,8 @@ test_depth_and_size_have_limits(void **state)
 		for (i = 0; i < depth; i++)
 			buf_puts(&b, "}");
 		assert_int_equal(
-		    parse((char *)b.p, b.n, "1", false, &a, &p, &err),
-		    depth < JSON_DEPTH_MAX ? 0 : -ERR_JSON);
+			parse((char *)b.p, b.n, "1", false, &a, &p, &err),
+			depth < JSON_DEPTH_MAX ? 0 : -ERR_JSON);
 	}
 	assert_non_null(strstr(err.text, "nested too deep"));
 	buf_clear(&b);
@@ -510,19 +510,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_documents_read_back_byte_for_byte),
-	    cmocka_unit_test(test_long_separators_are_kept),
-	    cmocka_unit_test(test_payload_is_found_in_every_form),
-	    cmocka_unit_test(test_canonical_documents_are_compact),
-	    cmocka_unit_test(test_points_are_made_of_parts),
-	    cmocka_unit_test(test_rename_changes_the_id_member_only),
-	    cmocka_unit_test(test_wrong_points_are_refused_with_a_reason),
-	    cmocka_unit_test(test_a_point_needs_an_id_from_somewhere),
-	    cmocka_unit_test(test_duplicates_among_many_members_are_found),
-	    cmocka_unit_test(test_depth_and_size_have_limits),
-	    cmocka_unit_test(test_every_cut_of_a_document_is_refused),
-	    cmocka_unit_test(test_damaged_documents_do_not_render),
-	    cmocka_unit_test(test_vectors_in_every_style_become_templates),
+		cmocka_unit_test(test_documents_read_back_byte_for_byte),
+		cmocka_unit_test(test_long_separators_are_kept),
+		cmocka_unit_test(test_payload_is_found_in_every_form),
+		cmocka_unit_test(test_canonical_documents_are_compact),
+		cmocka_unit_test(test_points_are_made_of_parts),
+		cmocka_unit_test(test_rename_changes_the_id_member_only),
+		cmocka_unit_test(test_wrong_points_are_refused_with_a_reason),
+		cmocka_unit_test(test_a_point_needs_an_id_from_somewhere),
+		cmocka_unit_test(test_duplicates_among_many_members_are_found),
+		cmocka_unit_test(test_depth_and_size_have_limits),
+		cmocka_unit_test(test_every_cut_of_a_document_is_refused),
+		cmocka_unit_test(test_damaged_documents_do_not_render),
+		cmocka_unit_test(test_vectors_in_every_style_become_templates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,15 +97,15 @@ test_query_reads_every_member(void **state)
 {
 	CLEAN_ARENA a = {0};
 	struct query q =
-	    one("{\"query\":[1], \"limit\":5, \"offset\":2, \"params\":"
-		"{\"hnsw_ef\":64,\"exact\":true,\"indexed_only\":false,"
-		"\"quantization\":{\"rescore\":true},\"acorn\":{}}, "
-		"\"score_threshold\":-0.5, \"with_payload\":{\"exclude\":"
-		"[\"a.b\",\"c\"]}, \"with_vectors\":[\"\"], \"filter\":"
-		"{\"must\":{\"has_id\":[1]}}, \"consistency\":\"quorum\","
-		"\"timeout\":3,\"wait\":true,\"ordering\":\"weak\","
-		"\"shard_key\":null}",
-		&a);
+		one("{\"query\":[1], \"limit\":5, \"offset\":2, \"params\":"
+		    "{\"hnsw_ef\":64,\"exact\":true,\"indexed_only\":false,"
+		    "\"quantization\":{\"rescore\":true},\"acorn\":{}}, "
+		    "\"score_threshold\":-0.5, \"with_payload\":{\"exclude\":"
+		    "[\"a.b\",\"c\"]}, \"with_vectors\":[\"\"], \"filter\":"
+		    "{\"must\":{\"has_id\":[1]}}, \"consistency\":\"quorum\","
+		    "\"timeout\":3,\"wait\":true,\"ordering\":\"weak\","
+		    "\"shard_key\":null}",
+		    &a);
 
 	(void)state;
 	assert_int_equal(q.limit, 5);
@@ -153,88 +153,90 @@ test_wrong_queries_name_the_place(void **state)
 		int rc;
 		const char *part;
 	} cases[] = {
-	    {"", -ERR_JSON, "byte 0"},
-	    {"[]", -ERR_TYPE, "an object"},
-	    {"{\"query\":[1}", -ERR_JSON, "byte 11"},
-	    {"{\"quer\":1}", -ERR_KEY, "\"quer\""},
-	    {"{\"limit\":0}", -ERR_NUMBER, "limit: byte 9"},
-	    {"{\"limit\":-1}", -ERR_NUMBER, "limit: byte 9: -1"},
-	    {"{\"limit\":1.5}", -ERR_NUMBER, "limit"},
-	    {"{\"limit\":\"5\"}", -ERR_TYPE, "limit"},
-	    {"{\"limit\":1000001}", -ERR_NUMBER, "limit"},
-	    {"{\"limit\":600000,\"offset\":600000}", -ERR_QUERY, "offset"},
-	    {"{\"limit\":1,\"limit\":2}", -ERR_KEY, "duplicate"},
-	    {"{\"limit\":1,\"top\":2}", -ERR_KEY, "duplicate"},
-	    {"{\"query\":[]}", -ERR_DIM, "query"},
-	    {"{\"query\":[\"a\"]}", -ERR_TYPE, "query: byte 10: element 0"},
-	    {"{\"query\":[1e39]}", -ERR_NUMBER, "query"},
-	    {"{\"query\":[[1]]}", -ERR_NOT_YET, "query"},
-	    {"{\"query\":true}", -ERR_TYPE, "query"},
-	    {"{\"query\":-1}", -ERR_ID, "query"},
-	    {"{\"query\":{}}", -ERR_QUERY, "nearest"},
-	    {"{\"query\":{\"recommend\":{}}}", -ERR_NOT_YET,
-	     "query.recommend is not supported yet"},
-	    {"{\"query\":{\"fusion\":\"rrf\"}}", -ERR_NOT_YET, "query.fusion"},
-	    {"{\"query\":{\"indices\":[1],\"values\":[1]}}", -ERR_NOT_YET,
-	     "query.indices"},
-	    {"{\"query\":[1],\"vector\":[1]}", -ERR_QUERY, "both"},
-	    {"{\"vector\":{\"name\":\"x\",\"vector\":[1]}}", -ERR_NOT_YET,
-	     "vector.name"},
-	    {"{\"vector\":{}}", -ERR_QUERY, "vector"},
-	    {"{\"prefetch\":[]}", -ERR_NOT_YET,
-	     "prefetch is not supported yet"},
-	    {"{\"positive\":[1]}", -ERR_NOT_YET, "recommend"},
-	    {"{\"group_by\":\"a\"}", -ERR_NOT_YET, "group_by"},
-	    {"{\"using\":\"image\"}", -ERR_NOT_YET, "named vectors"},
-	    {"{\"with_vector\":[\"image\"]}", -ERR_NOT_YET, "with_vector[0]"},
-	    {"{\"shard_key\":\"a\"}", -ERR_NOT_YET, "shard_key"},
-	    {"{\"params\":{\"hnsw_ef\":0}}", -ERR_NUMBER,
-	     "params.hnsw_ef: byte 21"},
-	    {"{\"params\":{\"ef\":1}}", -ERR_KEY, "params"},
-	    {"{\"score_threshold\":1e39}", -ERR_NUMBER, "score_threshold"},
-	    {"{\"with_payload\":5}", -ERR_TYPE, "with_payload"},
-	    {"{\"with_payload\":[\"a..b\"]}", -ERR_QUERY,
-	     "with_payload[0]: key 'a..b'"},
-	    {"{\"with_payload\":{\"include\":[],\"exclude\":[]}}", -ERR_QUERY,
-	     "with_payload"},
-	    {"{\"consistency\":\"most\"}", -ERR_TYPE, "consistency"},
-	    {"{\"ordering\":\"x\"}", -ERR_TYPE, "ordering"},
-	    {"{\"timeout\":\"x\"}", -ERR_TYPE, "timeout"},
-	    {"{\"filter\":[]}", -ERR_TYPE, "filter"},
-	    {"{\"filter\":{\"key\":\"a\"}}", -ERR_KEY, "filter"},
-	    {"{\"filter\":{\"must\":[{\"key\":\"a\"}]}}", -ERR_QUERY,
-	     "filter.must[0]"},
-	    {"{\"filter\":{\"must\":[{},{\"key\":\"a\",\"range\":{\"gte\":"
-	     "\"2020-01-01\"}}]}}",
-	     -ERR_NOT_YET, "filter.must[1].range.gte: byte 48"},
-	    {"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"value\":"
-	     "1.5}}}}",
-	     -ERR_NUMBER, "filter.must.match.value"},
-	    {"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"value\":"
-	     "null}}}}",
-	     -ERR_TYPE, "filter.must.match.value"},
-	    {"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{}}}}", -ERR_QUERY,
-	     "filter.must.match"},
-	    {"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"any\":[1,"
-	     "\"a\"]}}}}",
-	     -ERR_TYPE, "filter.must.match.any[1]"},
-	    {"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"text\":"
-	     "\"x\"}}}}",
-	     -ERR_NOT_YET, "filter.must.match.text"},
-	    {"{\"filter\":{\"must\":{\"key\":\"a\",\"geo_radius\":{}}}}",
-	     -ERR_NOT_YET, "filter.must.geo_radius"},
-	    {"{\"filter\":{\"must\":{\"is_empty\":{\"key\":\"a\"}}}}",
-	     -ERR_NOT_YET, "filter.must.is_empty"},
-	    {"{\"filter\":{\"must\":{\"has_id\":[-1]}}}", -ERR_ID,
-	     "filter.must.has_id[0]"},
-	    {"{\"filter\":{\"must\":{\"has_id\":[1],\"key\":\"a\"}}}",
-	     -ERR_QUERY, "filter.must"},
-	    {"{\"filter\":{\"min_should\":{\"conditions\":[]}}}", -ERR_QUERY,
-	     "min_should"},
-	    {"{\"searches\":[{},{\"limit\":0}]}", -ERR_NUMBER,
-	     "searches[1].limit"},
-	    {"{\"searches\":[{}],\"limit\":1}", -ERR_KEY, "limit"},
-	    {"{} {}", -ERR_JSON, "byte 3"},
+		{"", -ERR_JSON, "byte 0"},
+		{"[]", -ERR_TYPE, "an object"},
+		{"{\"query\":[1}", -ERR_JSON, "byte 11"},
+		{"{\"quer\":1}", -ERR_KEY, "\"quer\""},
+		{"{\"limit\":0}", -ERR_NUMBER, "limit: byte 9"},
+		{"{\"limit\":-1}", -ERR_NUMBER, "limit: byte 9: -1"},
+		{"{\"limit\":1.5}", -ERR_NUMBER, "limit"},
+		{"{\"limit\":\"5\"}", -ERR_TYPE, "limit"},
+		{"{\"limit\":1000001}", -ERR_NUMBER, "limit"},
+		{"{\"limit\":600000,\"offset\":600000}", -ERR_QUERY, "offset"},
+		{"{\"limit\":1,\"limit\":2}", -ERR_KEY, "duplicate"},
+		{"{\"limit\":1,\"top\":2}", -ERR_KEY, "duplicate"},
+		{"{\"query\":[]}", -ERR_DIM, "query"},
+		{"{\"query\":[\"a\"]}", -ERR_TYPE, "query: byte 10: element 0"},
+		{"{\"query\":[1e39]}", -ERR_NUMBER, "query"},
+		{"{\"query\":[[1]]}", -ERR_NOT_YET, "query"},
+		{"{\"query\":true}", -ERR_TYPE, "query"},
+		{"{\"query\":-1}", -ERR_ID, "query"},
+		{"{\"query\":{}}", -ERR_QUERY, "nearest"},
+		{"{\"query\":{\"recommend\":{}}}", -ERR_NOT_YET,
+		 "query.recommend is not supported yet"},
+		{"{\"query\":{\"fusion\":\"rrf\"}}", -ERR_NOT_YET,
+		 "query.fusion"},
+		{"{\"query\":{\"indices\":[1],\"values\":[1]}}", -ERR_NOT_YET,
+		 "query.indices"},
+		{"{\"query\":[1],\"vector\":[1]}", -ERR_QUERY, "both"},
+		{"{\"vector\":{\"name\":\"x\",\"vector\":[1]}}", -ERR_NOT_YET,
+		 "vector.name"},
+		{"{\"vector\":{}}", -ERR_QUERY, "vector"},
+		{"{\"prefetch\":[]}", -ERR_NOT_YET,
+		 "prefetch is not supported yet"},
+		{"{\"positive\":[1]}", -ERR_NOT_YET, "recommend"},
+		{"{\"group_by\":\"a\"}", -ERR_NOT_YET, "group_by"},
+		{"{\"using\":\"image\"}", -ERR_NOT_YET, "named vectors"},
+		{"{\"with_vector\":[\"image\"]}", -ERR_NOT_YET,
+		 "with_vector[0]"},
+		{"{\"shard_key\":\"a\"}", -ERR_NOT_YET, "shard_key"},
+		{"{\"params\":{\"hnsw_ef\":0}}", -ERR_NUMBER,
+		 "params.hnsw_ef: byte 21"},
+		{"{\"params\":{\"ef\":1}}", -ERR_KEY, "params"},
+		{"{\"score_threshold\":1e39}", -ERR_NUMBER, "score_threshold"},
+		{"{\"with_payload\":5}", -ERR_TYPE, "with_payload"},
+		{"{\"with_payload\":[\"a..b\"]}", -ERR_QUERY,
+		 "with_payload[0]: key 'a..b'"},
+		{"{\"with_payload\":{\"include\":[],\"exclude\":[]}}",
+		 -ERR_QUERY, "with_payload"},
+		{"{\"consistency\":\"most\"}", -ERR_TYPE, "consistency"},
+		{"{\"ordering\":\"x\"}", -ERR_TYPE, "ordering"},
+		{"{\"timeout\":\"x\"}", -ERR_TYPE, "timeout"},
+		{"{\"filter\":[]}", -ERR_TYPE, "filter"},
+		{"{\"filter\":{\"key\":\"a\"}}", -ERR_KEY, "filter"},
+		{"{\"filter\":{\"must\":[{\"key\":\"a\"}]}}", -ERR_QUERY,
+		 "filter.must[0]"},
+		{"{\"filter\":{\"must\":[{},{\"key\":\"a\",\"range\":{\"gte\":"
+		 "\"2020-01-01\"}}]}}",
+		 -ERR_NOT_YET, "filter.must[1].range.gte: byte 48"},
+		{"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"value\":"
+		 "1.5}}}}",
+		 -ERR_NUMBER, "filter.must.match.value"},
+		{"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"value\":"
+		 "null}}}}",
+		 -ERR_TYPE, "filter.must.match.value"},
+		{"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{}}}}",
+		 -ERR_QUERY, "filter.must.match"},
+		{"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"any\":[1,"
+		 "\"a\"]}}}}",
+		 -ERR_TYPE, "filter.must.match.any[1]"},
+		{"{\"filter\":{\"must\":{\"key\":\"a\",\"match\":{\"text\":"
+		 "\"x\"}}}}",
+		 -ERR_NOT_YET, "filter.must.match.text"},
+		{"{\"filter\":{\"must\":{\"key\":\"a\",\"geo_radius\":{}}}}",
+		 -ERR_NOT_YET, "filter.must.geo_radius"},
+		{"{\"filter\":{\"must\":{\"is_empty\":{\"key\":\"a\"}}}}",
+		 -ERR_NOT_YET, "filter.must.is_empty"},
+		{"{\"filter\":{\"must\":{\"has_id\":[-1]}}}", -ERR_ID,
+		 "filter.must.has_id[0]"},
+		{"{\"filter\":{\"must\":{\"has_id\":[1],\"key\":\"a\"}}}",
+		 -ERR_QUERY, "filter.must"},
+		{"{\"filter\":{\"min_should\":{\"conditions\":[]}}}",
+		 -ERR_QUERY, "min_should"},
+		{"{\"searches\":[{},{\"limit\":0}]}", -ERR_NUMBER,
+		 "searches[1].limit"},
+		{"{\"searches\":[{}],\"limit\":1}", -ERR_KEY, "limit"},
+		{"{} {}", -ERR_JSON, "byte 3"},
 	};
 	struct search_request r;
 	struct err err;
@@ -271,16 +273,16 @@ test_scroll_and_count_have_their_own_members(void **state)
 	assert_int_equal(s.offset.b[0], ID_STR);
 	assert_int_equal(s.limit, 2);
 	assert_int_equal(
-	    json_scroll_parse("{\"order_by\":\"a\"}", 16, &a, &s, NULL),
-	    -ERR_NOT_YET);
+		json_scroll_parse("{\"order_by\":\"a\"}", 16, &a, &s, NULL),
+		-ERR_NOT_YET);
 	assert_int_equal(
-	    json_count_parse("{\"exact\":false}", 15, &a, &c, NULL), 0);
+		json_count_parse("{\"exact\":false}", 15, &a, &c, NULL), 0);
 	assert_null(c.filter);
 	assert_int_equal(json_count_parse("{\"limit\":1}", 11, &a, &c, NULL),
 			 -ERR_KEY);
 }
 
-/* --- answers ----------------------------------------------------------- */
+/* --- answers --------------------------------------------------------- */
 
 static struct hit
 hit_of(const char *doc, float score, struct arena *a)
@@ -296,9 +298,10 @@ hit_of(const char *doc, float score, struct arena *a)
 }
 
 static const char doc[] =
-    "{\"id\": 1, \"vector\": [0.5, 2], \"payload\": {\"city\": \"Lon don\", "
-    "\"geo\": {\"lat\": 1, \"lon\": 2}, \"tags\": [\"a\", \"b\"], "
-    "\"rooms\": [ {\"x\": 1, \"y\": 2}, {\"y\": 3} ], \"z\": null}}";
+	"{\"id\": 1, \"vector\": [0.5, 2], \"payload\": {\"city\": \"Lon "
+	"don\", "
+	"\"geo\": {\"lat\": 1, \"lon\": 2}, \"tags\": [\"a\", \"b\"], "
+	"\"rooms\": [ {\"x\": 1, \"y\": 2}, {\"y\": 3} ], \"z\": null}}";
 
 static void
 answer(const char *body, const char *want)
@@ -368,7 +371,8 @@ test_other_answers_have_their_envelopes(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    json_scroll_parse("{\"with_payload\":false}", 22, &a, &s, NULL), 0);
+		json_scroll_parse("{\"with_payload\":false}", 22, &a, &s, NULL),
+		0);
 	id_from_num(5, &next);
 	json_scroll_print(&s, hits, &next, 0, &out, NULL);
 	next.n = 0;
@@ -377,35 +381,36 @@ test_other_answers_have_their_envelopes(void **state)
 	err_set(&err, ERR_QUERY, "limit: \"x\"");
 	json_error_print(&err, -1, &out);
 	assert_int_equal(
-	    search("{\"searches\":[{},{\"vector\":[1]}]}", &a, &r, NULL), 0);
+		search("{\"searches\":[{},{\"vector\":[1]}]}", &a, &r, NULL),
+		0);
 	json_search_print(&r, hits, 0, &out, NULL);
 	buf_put_u8(&out, 0);
 	assert_string_equal(
-	    out.p,
-	    "{\"result\":{\"points\":[{\"id\":1}],\"next_page_offset\":5},"
-	    "\"status\":\"ok\",\"time\":0}\n"
-	    "{\"result\":{\"points\":[{\"id\":1}],\"next_page_offset\":null"
-	    "},\"status\":\"ok\",\"time\":1}\n"
-	    "{\"result\":{\"count\":12},\"status\":\"ok\",\"time\":0.5}\n"
-	    "{\"result\":null,\"status\":{\"error\":\"limit: \\\"x\\\"\"},"
-	    "\"time\":0}\n"
-	    "{\"result\":[{\"points\":[{\"id\":1,\"version\":7,\"score\":0}"
-	    "]},[]],\"status\":\"ok\",\"time\":0}\n");
+		out.p,
+		"{\"result\":{\"points\":[{\"id\":1}],\"next_page_offset\":5},"
+		"\"status\":\"ok\",\"time\":0}\n"
+		"{\"result\":{\"points\":[{\"id\":1}],\"next_page_offset\":null"
+		"},\"status\":\"ok\",\"time\":1}\n"
+		"{\"result\":{\"count\":12},\"status\":\"ok\",\"time\":0.5}\n"
+		"{\"result\":null,\"status\":{\"error\":\"limit: \\\"x\\\"\"},"
+		"\"time\":0}\n"
+		"{\"result\":[{\"points\":[{\"id\":1,\"version\":7,\"score\":0}"
+		"]},[]],\"status\":\"ok\",\"time\":0}\n");
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_query_has_qdrants_defaults),
-	    cmocka_unit_test(test_query_takes_vectors_and_ids),
-	    cmocka_unit_test(test_query_reads_every_member),
-	    cmocka_unit_test(test_batches_keep_their_order),
-	    cmocka_unit_test(test_wrong_queries_name_the_place),
-	    cmocka_unit_test(test_scroll_and_count_have_their_own_members),
-	    cmocka_unit_test(test_answers_have_qdrants_shape),
-	    cmocka_unit_test(test_parts_of_payloads_can_be_chosen),
-	    cmocka_unit_test(test_other_answers_have_their_envelopes),
+		cmocka_unit_test(test_query_has_qdrants_defaults),
+		cmocka_unit_test(test_query_takes_vectors_and_ids),
+		cmocka_unit_test(test_query_reads_every_member),
+		cmocka_unit_test(test_batches_keep_their_order),
+		cmocka_unit_test(test_wrong_queries_name_the_place),
+		cmocka_unit_test(test_scroll_and_count_have_their_own_members),
+		cmocka_unit_test(test_answers_have_qdrants_shape),
+		cmocka_unit_test(test_parts_of_payloads_can_be_chosen),
+		cmocka_unit_test(test_other_answers_have_their_envelopes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

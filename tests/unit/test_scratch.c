@@ -52,7 +52,7 @@ make(const char *name, uint64_t no, enum scratch_state st)
 	struct scratch *s;
 
 	assert_int_equal(
-	    scratch_create(&tree, COLL, no, name, st, &attr, &s, NULL), 0);
+		scratch_create(&tree, COLL, no, name, st, &attr, &s, NULL), 0);
 	return s;
 }
 
@@ -68,9 +68,9 @@ test_a_file_is_found_by_name_and_number(void **state)
 	assert_ptr_equal(a, c);
 	assert_null(scratch_find(&tree, COLL + 1, "a"));
 	assert_null(scratch_find_no(&tree, COLL, 2));
-	assert_int_equal(
-	    scratch_create(&tree, COLL, 2, "a", SCRATCH_FILE, &attr, &b, NULL),
-	    -ERR_EXISTS);
+	assert_int_equal(scratch_create(&tree, COLL, 2, "a", SCRATCH_FILE,
+					&attr, &b, NULL),
+			 -ERR_EXISTS);
 	scratch_unref(&tree, a);
 	scratch_unref(&tree, a);
 	scratch_unref(&tree, a);
@@ -88,7 +88,8 @@ test_bytes_survive_the_way_to_disk(void **state)
 	(void)state;
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(
-		    scratch_write(&tree, s, "12345", 5, at[i], false, NULL), 0);
+			scratch_write(&tree, s, "12345", 5, at[i], false, NULL),
+			0);
 	assert_true(s->fd >= 0);
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(scratch_read(s, back, 5, at[i], &n, NULL), 0);
@@ -166,14 +167,14 @@ test_a_rename_replaces_and_counts(void **state)
 	(void)state;
 	assert_int_equal(scratch_count(&tree, COLL), 2);
 	assert_int_equal(
-	    scratch_rename(&tree, a, COLL, 1, "b", SCRATCH_DRAFT, NULL), 0);
+		scratch_rename(&tree, a, COLL, 1, "b", SCRATCH_DRAFT, NULL), 0);
 	assert_int_equal(scratch_count(&tree, COLL), 1);
 	c = scratch_find(&tree, COLL, "b");
 	assert_ptr_equal(c, a);
 	assert_null(b->name);
 	assert_int_equal(
-	    scratch_rename(&tree, b, COLL, 2, "c", SCRATCH_FILE, NULL),
-	    -ERR_NOT_FOUND);
+		scratch_rename(&tree, b, COLL, 2, "c", SCRATCH_FILE, NULL),
+		-ERR_NOT_FOUND);
 	scratch_unref(&tree, c);
 	scratch_unref(&tree, a);
 	scratch_unref(&tree, b);
@@ -340,18 +341,20 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TREE_TEST(test_a_file_is_found_by_name_and_number),
-	    TREE_TEST(test_bytes_survive_the_way_to_disk),
-	    TREE_TEST(test_cutting_and_growing_leaves_zeros),
-	    TREE_TEST(test_all_files_together_have_a_limit),
-	    TREE_TEST(test_a_removed_file_lives_while_it_is_open),
-	    TREE_TEST(test_a_rename_replaces_and_counts),
-	    TREE_TEST(test_what_became_a_point_is_found_no_more),
-	    TREE_TEST(test_thousands_of_files_are_all_listed),
-	    cmocka_unit_test(test_an_alias_keeps_its_number_over_a_rename),
-	    cmocka_unit_test(test_refusals_are_shown_to_their_user_and_to_root),
-	    cmocka_unit_test(test_the_log_of_refusals_keeps_the_last_thousand),
-	    cmocka_unit_test(test_a_commit_makes_the_other_readers_stale),
+		TREE_TEST(test_a_file_is_found_by_name_and_number),
+		TREE_TEST(test_bytes_survive_the_way_to_disk),
+		TREE_TEST(test_cutting_and_growing_leaves_zeros),
+		TREE_TEST(test_all_files_together_have_a_limit),
+		TREE_TEST(test_a_removed_file_lives_while_it_is_open),
+		TREE_TEST(test_a_rename_replaces_and_counts),
+		TREE_TEST(test_what_became_a_point_is_found_no_more),
+		TREE_TEST(test_thousands_of_files_are_all_listed),
+		cmocka_unit_test(test_an_alias_keeps_its_number_over_a_rename),
+		cmocka_unit_test(
+			test_refusals_are_shown_to_their_user_and_to_root),
+		cmocka_unit_test(
+			test_the_log_of_refusals_keeps_the_last_thousand),
+		cmocka_unit_test(test_a_commit_makes_the_other_readers_stale),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,7 @@ n_files(void)
 	return n;
 }
 
-/* --- a model: points in memory ------------------------------------------ */
+/* --- a model: points in memory --------------------------------------- */
 
 struct model {
 	struct arena a;
@@ -325,7 +325,7 @@ absent_check(struct seg *s, const struct model *m)
 		}
 		if (i + 1 < m->n && m->p[i].no + 1 < m->p[i + 1].no) {
 			assert_int_equal(
-			    seg_find_no(s, m->p[i].no + 1, &row, NULL), 0);
+				seg_find_no(s, m->p[i].no + 1, &row, NULL), 0);
 			assert_int_equal(row, ROW_NONE);
 		}
 	}
@@ -373,7 +373,7 @@ whole_check(struct seg *s, const struct model *m)
 	assert_int_equal(seg_verify(s, true, &err), 0);
 }
 
-/* --- tests -------------------------------------------------------------- */
+/* --- tests ----------------------------------------------------------- */
 
 static void
 test_points_read_back_as_they_were_added(void **state)
@@ -546,7 +546,7 @@ test_same_points_make_the_same_files(void **state)
 	arena_done(&m.a);
 }
 
-/* --- what a builder refuses --------------------------------------------- */
+/* --- what a builder refuses ------------------------------------------ */
 
 static void
 test_builder_refuses_what_it_could_not_give_back(void **state)
@@ -559,8 +559,8 @@ test_builder_refuses_what_it_could_not_give_back(void **state)
 	(void)state;
 	model_init(&m, 3, 4, 50);
 	assert_int_equal(
-	    seg_create(dirfd_test, DISTANCE_DOT, DIM_MAX + 1, &b, NULL),
-	    -ERR_DIM);
+		seg_create(dirfd_test, DISTANCE_DOT, DIM_MAX + 1, &b, NULL),
+		-ERR_DIM);
 	assert_int_equal(seg_create(dirfd_test, DISTANCE_DOT, 4, &b, NULL), 0);
 	assert_int_equal(seg_add(b, &m.p[1], NULL), 0);
 	assert_int_equal(seg_add(b, &m.p[1], NULL), -ERR_DAMAGED); /* order */
@@ -622,7 +622,7 @@ test_aborted_segment_leaves_nothing(void **state)
 	arena_done(&m.a);
 }
 
-/* --- deletions ---------------------------------------------------------- */
+/* --- deletions ------------------------------------------------------- */
 
 static void
 deleted_round(uint32_t n_rows, uint32_t one_in, uint64_t seed)
@@ -722,7 +722,7 @@ test_killed_row_is_dead_and_still_found(void **state)
 	arena_done(&m.a);
 }
 
-/* --- graph -------------------------------------------------------------- */
+/* --- graph ----------------------------------------------------------- */
 
 static void
 test_graph_stream_reads_back(void **state)
@@ -753,10 +753,11 @@ graph_make(struct seg *s, struct pages_list *ret)
 	struct buf b = {0};
 
 	assert_int_equal(
-	    hnsw_build(&s->vecs, DISTANCE_COSINE, &p, 1, NULL, &b, NULL), 0);
-	assert_int_equal(
-	    seg_write_graph(dirfd_test, (struct slice){b.p, b.n}, ret, NULL),
-	    0);
+		hnsw_build(&s->vecs, DISTANCE_COSINE, &p, 1, NULL, &b, NULL),
+		0);
+	assert_int_equal(seg_write_graph(dirfd_test, (struct slice){b.p, b.n},
+					 ret, NULL),
+			 0);
 	buf_done(&b);
 }
 
@@ -785,7 +786,8 @@ test_graph_joins_the_segment_and_shares_its_deletions(void **state)
 	seg_unref(s);
 	whole_check(g, &m);
 	assert_int_equal(
-	    seg_open(dirfd_test, &g->desc, DISTANCE_COSINE, &again, NULL), 0);
+		seg_open(dirfd_test, &g->desc, DISTANCE_COSINE, &again, NULL),
+		0);
 	assert_non_null(again->graph.bytes);
 	assert_int_equal(hnsw_check(&again->graph, NULL), 0);
 	assert_ptr_equal(seg_ref(again), again);
@@ -822,7 +824,7 @@ test_bytes_that_are_no_graph_are_refused(void **state)
 	arena_done(&m.a);
 }
 
-/* --- descriptions ------------------------------------------------------- */
+/* --- descriptions ---------------------------------------------------- */
 
 static void
 desc_equal(const struct seg_desc *a, const struct seg_desc *b)
@@ -893,8 +895,8 @@ test_noise_is_no_description(void **state)
 		struct seg_desc d;
 
 		for (size_t k = 0; k < sizeof b; k++)
-			b[k] =
-			    (uint8_t)(rnd(&m, 2) ? rnd(&m, 4) : rnd(&m, 256));
+			b[k] = (uint8_t)(rnd(&m, 2) ? rnd(&m, 4)
+						    : rnd(&m, 256));
 		b[0] = 1;
 		if (seg_desc_decode(&r, &d, NULL) == 0)
 			seg_desc_done(&d);
@@ -924,7 +926,7 @@ test_description_of_another_segment_is_refused(void **state)
 	arena_done(&m.a);
 }
 
-/* --- damage ------------------------------------------------------------- */
+/* --- damage ---------------------------------------------------------- */
 
 /* 0: nothing was noticed and all answers were right. */
 static int
@@ -1037,12 +1039,13 @@ sum_mend(int fd, const struct pages_file *f, uint32_t page)
 	if (page == n - 1) { /* the directory has one of its own */
 		set_u32(b + sizeof b - 4, crc32c(0, b, sizeof b - 4));
 		assert_int_equal(
-		    pwrite(fd, b, sizeof b, PAGE_LEN * (1 + (off_t)page)),
-		    sizeof b);
+			pwrite(fd, b, sizeof b, PAGE_LEN * (1 + (off_t)page)),
+			sizeof b);
 	}
 	set_u32(sum, pages_sum(page, b));
 	assert_int_equal(
-	    pwrite(fd, sum, 4, PAGE_LEN * (1 + (off_t)n) + 4 * (off_t)page), 4);
+		pwrite(fd, sum, 4, PAGE_LEN * (1 + (off_t)n) + 4 * (off_t)page),
+		4);
 }
 
 static void
@@ -1089,7 +1092,7 @@ test_wrong_bytes_with_right_sums_stay_inside(void **state)
 	arena_done(&m.a);
 }
 
-/* --- threads ------------------------------------------------------------ */
+/* --- threads --------------------------------------------------------- */
 
 struct reader_arg {
 	struct seg *s;
@@ -1138,7 +1141,7 @@ test_threads_read_documents_at_once(void **state)
 	for (unsigned i = 0; i < 4; i++) {
 		args[i] = (struct reader_arg){s, &m, i, 0};
 		assert_int_equal(
-		    pthread_create(&t[i], NULL, reader_run, &args[i]), 0);
+			pthread_create(&t[i], NULL, reader_run, &args[i]), 0);
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		pthread_join(t[i], NULL);
@@ -1159,29 +1162,29 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_points_read_back_as_they_were_added),
-	    TEST(test_norms_are_kept_for_cosine_only),
-	    TEST(test_points_without_documents_take_few_bytes),
-	    TEST(test_large_documents_have_blocks_of_their_own),
-	    TEST(test_empty_segment_opens_and_finds_nothing),
-	    TEST(test_segment_over_64_mib_is_one),
-	    TEST(test_without_document_the_rest_is_there),
-	    TEST(test_same_points_make_the_same_files),
-	    TEST(test_builder_refuses_what_it_could_not_give_back),
-	    TEST(test_one_id_twice_is_refused),
-	    TEST(test_aborted_segment_leaves_nothing),
-	    TEST(test_deleted_rows_come_back_few_or_many),
-	    TEST(test_deletions_of_another_segment_are_refused),
-	    TEST(test_killed_row_is_dead_and_still_found),
-	    TEST(test_graph_stream_reads_back),
-	    TEST(test_graph_joins_the_segment_and_shares_its_deletions),
-	    TEST(test_bytes_that_are_no_graph_are_refused),
-	    TEST(test_description_encodes_and_decodes),
-	    TEST(test_noise_is_no_description),
-	    TEST(test_description_of_another_segment_is_refused),
-	    TEST(test_flipped_byte_gives_an_error_or_the_right_answer),
-	    TEST(test_wrong_bytes_with_right_sums_stay_inside),
-	    TEST(test_threads_read_documents_at_once),
+		TEST(test_points_read_back_as_they_were_added),
+		TEST(test_norms_are_kept_for_cosine_only),
+		TEST(test_points_without_documents_take_few_bytes),
+		TEST(test_large_documents_have_blocks_of_their_own),
+		TEST(test_empty_segment_opens_and_finds_nothing),
+		TEST(test_segment_over_64_mib_is_one),
+		TEST(test_without_document_the_rest_is_there),
+		TEST(test_same_points_make_the_same_files),
+		TEST(test_builder_refuses_what_it_could_not_give_back),
+		TEST(test_one_id_twice_is_refused),
+		TEST(test_aborted_segment_leaves_nothing),
+		TEST(test_deleted_rows_come_back_few_or_many),
+		TEST(test_deletions_of_another_segment_are_refused),
+		TEST(test_killed_row_is_dead_and_still_found),
+		TEST(test_graph_stream_reads_back),
+		TEST(test_graph_joins_the_segment_and_shares_its_deletions),
+		TEST(test_bytes_that_are_no_graph_are_refused),
+		TEST(test_description_encodes_and_decodes),
+		TEST(test_noise_is_no_description),
+		TEST(test_description_of_another_segment_is_refused),
+		TEST(test_flipped_byte_gives_an_error_or_the_right_answer),
+		TEST(test_wrong_bytes_with_right_sums_stay_inside),
+		TEST(test_threads_read_documents_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,19 +108,19 @@ static void
 test_the_example_of_the_contract_is_accepted(void **state)
 {
 	static const char text[] =
-	    "{\"remotes\": {\"main\": {\"url\": \"s3://bucket/prefix\","
-	    "\"endpoint\": null, \"region\": \"us-east-1\","
-	    "\"path_style\": false, \"credentials\": {\"file\": null,"
-	    "\"profile\": null}, \"mode\": \"repo\", \"compress\": true,"
-	    "\"encrypt_to\": [\"age1...\"], \"sse\": null,"
-	    "\"ship_log\": true}},"
-	    "\"schedule\": [{\"every\": \"15min\", \"of\": \"full\","
-	    "\"keep\": 96, \"remote\": \"main\"}, {\"every\":"
-	    "\"daily at 02:00\", \"of\": \"articles\", \"keep\": 14}],"
-	    "\"objectives\": {\"rpo\": \"15min\", \"rto\": \"1h\","
-	    "\"recall_delta\": 0.01},"
-	    "\"recover\": {\"allow\": [\"file\", \"https\", \"s3\"],"
-	    "\"roots\": []}, \"post_snapshot\": null}";
+		"{\"remotes\": {\"main\": {\"url\": \"s3://bucket/prefix\","
+		"\"endpoint\": null, \"region\": \"us-east-1\","
+		"\"path_style\": false, \"credentials\": {\"file\": null,"
+		"\"profile\": null}, \"mode\": \"repo\", \"compress\": true,"
+		"\"encrypt_to\": [\"age1...\"], \"sse\": null,"
+		"\"ship_log\": true}},"
+		"\"schedule\": [{\"every\": \"15min\", \"of\": \"full\","
+		"\"keep\": 96, \"remote\": \"main\"}, {\"every\":"
+		"\"daily at 02:00\", \"of\": \"articles\", \"keep\": 14}],"
+		"\"objectives\": {\"rpo\": \"15min\", \"rto\": \"1h\","
+		"\"recall_delta\": 0.01},"
+		"\"recover\": {\"allow\": [\"file\", \"https\", \"s3\"],"
+		"\"roots\": []}, \"post_snapshot\": null}";
 	struct fixture *f = *state;
 
 	assert_int_equal(merge(f, text), 0);
@@ -138,39 +138,40 @@ test_wrong_settings_are_refused_by_name(void **state)
 		int code;
 		const char *said;
 	} bad[] = {
-	    {"{\"snyc\": \"close\"}", ERR_KEY, "snyc"},
-	    {"{\"sync\": \"always\"}", ERR_CONFIG, "sync"},
-	    {"{\"sync\": 1}", ERR_TYPE, "sync"},
-	    {"{\"sync_interval_ms\": 0}", ERR_CONFIG, "sync_interval_ms"},
-	    {"{\"sync_interval_ms\": -1}", ERR_TYPE, "sync_interval_ms"},
-	    {"{\"max_point_bytes\": \"1EiB\"}", ERR_CONFIG, "EiB"},
-	    {"{\"max_point_bytes\": \"99999999999999TiB\"}", ERR_CONFIG,
-	     "max_point_bytes"},
-	    {"{\"history_window\": 24}", ERR_TYPE, "history_window"},
-	    {"{\"history_window\": \"24\"}", ERR_CONFIG, "duration"},
-	    {"{\"storage\": {\"wal\": {\"x\": 1}}}", ERR_KEY, "storage.wal.x"},
-	    {"{\"storage\": []}", ERR_TYPE, "storage"},
-	    {"{\"storage\": {\"temp_path\": \"tmp\"}}", ERR_CONFIG,
-	     "storage.temp_path"},
-	    {"{\"remotes\": {\"m\": {}}}", ERR_CONFIG, "url"},
-	    {"{\"remotes\": {\"m\": {\"url\": \"s3://b\", \"secret\": "
-	     "1}}}",
-	     ERR_KEY, "remotes.m.secret"},
-	    {"{\"remotes\": {\"m\": {\"url\": \"https://u:p@h/x\"}}}",
-	     ERR_CONFIG, "password"},
-	    {"{\"schedule\": [{\"every\": \"1h\"}]}", ERR_CONFIG,
-	     "schedule[0]"},
-	    {"{\"schedule\": [{\"every\": \"daily at 24:00\", \"of\": "
-	     "\"full\"}]}",
-	     ERR_CONFIG, "schedule[0].every"},
-	    {"{\"recover\": {\"allow\": [\"ftp\"]}}", ERR_CONFIG, "ftp"},
-	    {"{\"objectives\": {\"recall_delta\": 2}}", ERR_TYPE,
-	     "recall_delta"},
-	    {"{\"sync\": \"close\", \"sync\": \"fsync\"}", ERR_JSON,
-	     "uplicate"},
-	    {"[]", ERR_TYPE, "object"},
-	    {"", ERR_JSON, ""},
-	    {"{", ERR_JSON, "line 1"},
+		{"{\"snyc\": \"close\"}", ERR_KEY, "snyc"},
+		{"{\"sync\": \"always\"}", ERR_CONFIG, "sync"},
+		{"{\"sync\": 1}", ERR_TYPE, "sync"},
+		{"{\"sync_interval_ms\": 0}", ERR_CONFIG, "sync_interval_ms"},
+		{"{\"sync_interval_ms\": -1}", ERR_TYPE, "sync_interval_ms"},
+		{"{\"max_point_bytes\": \"1EiB\"}", ERR_CONFIG, "EiB"},
+		{"{\"max_point_bytes\": \"99999999999999TiB\"}", ERR_CONFIG,
+		 "max_point_bytes"},
+		{"{\"history_window\": 24}", ERR_TYPE, "history_window"},
+		{"{\"history_window\": \"24\"}", ERR_CONFIG, "duration"},
+		{"{\"storage\": {\"wal\": {\"x\": 1}}}", ERR_KEY,
+		 "storage.wal.x"},
+		{"{\"storage\": []}", ERR_TYPE, "storage"},
+		{"{\"storage\": {\"temp_path\": \"tmp\"}}", ERR_CONFIG,
+		 "storage.temp_path"},
+		{"{\"remotes\": {\"m\": {}}}", ERR_CONFIG, "url"},
+		{"{\"remotes\": {\"m\": {\"url\": \"s3://b\", \"secret\": "
+		 "1}}}",
+		 ERR_KEY, "remotes.m.secret"},
+		{"{\"remotes\": {\"m\": {\"url\": \"https://u:p@h/x\"}}}",
+		 ERR_CONFIG, "password"},
+		{"{\"schedule\": [{\"every\": \"1h\"}]}", ERR_CONFIG,
+		 "schedule[0]"},
+		{"{\"schedule\": [{\"every\": \"daily at 24:00\", \"of\": "
+		 "\"full\"}]}",
+		 ERR_CONFIG, "schedule[0].every"},
+		{"{\"recover\": {\"allow\": [\"ftp\"]}}", ERR_CONFIG, "ftp"},
+		{"{\"objectives\": {\"recall_delta\": 2}}", ERR_TYPE,
+		 "recall_delta"},
+		{"{\"sync\": \"close\", \"sync\": \"fsync\"}", ERR_JSON,
+		 "uplicate"},
+		{"[]", ERR_TYPE, "object"},
+		{"", ERR_JSON, ""},
+		{"{", ERR_JSON, "line 1"},
 	};
 	struct fixture *f = *state;
 	size_t i;
@@ -189,31 +190,33 @@ test_single_settings_go_by_their_own_names(void **state)
 	struct settings *s = &f->got;
 
 	assert_int_equal(
-	    settings_set(&f->base, "sync", "fsync", &f->arena, s, &f->err), 0);
+		settings_set(&f->base, "sync", "fsync", &f->arena, s, &f->err),
+		0);
 	assert_int_equal(
-	    settings_set(s, "wal_capacity_mb", "8", &f->arena, s, &f->err), 0);
+		settings_set(s, "wal_capacity_mb", "8", &f->arena, s, &f->err),
+		0);
 	assert_int_equal(settings_set(s, "temp_path", "/var/tmp/\"x\"",
 				      &f->arena, s, &f->err),
 			 0);
-	assert_int_equal(
-	    settings_set(s, "max_point_bytes", "1MiB", &f->arena, s, &f->err),
-	    0);
+	assert_int_equal(settings_set(s, "max_point_bytes", "1MiB", &f->arena,
+				      s, &f->err),
+			 0);
 	assert_int_equal(s->sync, SYNC_FSYNC);
 	assert_int_equal(s->wal_capacity_mb, 8);
 	assert_string_equal(s->temp_path, "/var/tmp/\"x\"");
 	assert_int_equal(s->max_point_bytes, 1u << 20);
 	assert_int_equal(
-	    settings_set(s, "temp_path", "null", &f->arena, s, &f->err), 0);
+		settings_set(s, "temp_path", "null", &f->arena, s, &f->err), 0);
 	assert_null(s->temp_path);
 	assert_int_equal(
-	    settings_set(&f->base, "remotes", "x", &f->arena, s, &f->err),
-	    -ERR_KEY);
+		settings_set(&f->base, "remotes", "x", &f->arena, s, &f->err),
+		-ERR_KEY);
 	assert_int_equal(settings_set(&f->base, "wal_capacity_mb", "8MB",
 				      &f->arena, s, &f->err),
 			 -ERR_TYPE);
 	assert_int_equal(
-	    settings_set(&f->base, "sync", "a\xff", &f->arena, s, &f->err),
-	    -ERR_CONFIG);
+		settings_set(&f->base, "sync", "a\xff", &f->arena, s, &f->err),
+		-ERR_CONFIG);
 }
 
 static void
@@ -261,14 +264,14 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	    T(test_defaults_are_those_of_the_contract),
-	    T(test_absent_members_stay_and_null_resets),
-	    T(test_printed_settings_merge_back_to_the_same),
-	    T(test_the_example_of_the_contract_is_accepted),
-	    T(test_wrong_settings_are_refused_by_name),
-	    T(test_single_settings_go_by_their_own_names),
-	    T(test_every_listed_name_can_be_set),
-	    T(test_units_are_whole_numbers_with_a_known_suffix),
+		T(test_defaults_are_those_of_the_contract),
+		T(test_absent_members_stay_and_null_resets),
+		T(test_printed_settings_merge_back_to_the_same),
+		T(test_the_example_of_the_contract_is_accepted),
+		T(test_wrong_settings_are_refused_by_name),
+		T(test_single_settings_go_by_their_own_names),
+		T(test_every_listed_name_can_be_set),
+		T(test_units_are_whole_numbers_with_a_known_suffix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -204,15 +204,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_bodies_do_not_depend_on_how_they_are_written),
-	    cmocka_unit_test(test_a_newline_inside_the_value_ends_nothing),
-	    cmocka_unit_test(
-		test_a_wrong_body_is_dropped_and_the_next_is_heard),
-	    cmocka_unit_test(test_blanks_alone_are_no_body),
-	    cmocka_unit_test(test_a_body_has_a_limit),
-	    cmocka_unit_test(test_the_session_is_behind_the_last_parenthesis),
-	    cmocka_unit_test(test_only_the_same_user_and_session_is_answered),
-	    cmocka_unit_test(test_the_table_of_the_asked_is_bounded),
+		cmocka_unit_test(
+			test_bodies_do_not_depend_on_how_they_are_written),
+		cmocka_unit_test(test_a_newline_inside_the_value_ends_nothing),
+		cmocka_unit_test(
+			test_a_wrong_body_is_dropped_and_the_next_is_heard),
+		cmocka_unit_test(test_blanks_alone_are_no_body),
+		cmocka_unit_test(test_a_body_has_a_limit),
+		cmocka_unit_test(
+			test_the_session_is_behind_the_last_parenthesis),
+		cmocka_unit_test(
+			test_only_the_same_user_and_session_is_answered),
+		cmocka_unit_test(test_the_table_of_the_asked_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

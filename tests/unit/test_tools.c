@@ -16,12 +16,11 @@
 
 #include <cmocka.h>
 
-/* --- answers ----------------------------------------------------------------
- */
+/* --- answers --------------------------------------------------------- */
 
 static const char answer[] =
-    "{\"a\": {\"b\": [1, {\"c\": \"x\\\"y\"}, \"z\"], \"n\": 7},"
-    " \"status\": {\"error\": \"no \\u00e9\"}, \"e\": \"\"}";
+	"{\"a\": {\"b\": [1, {\"c\": \"x\\\"y\"}, \"z\"], \"n\": 7},"
+	" \"status\": {\"error\": \"no \\u00e9\"}, \"e\": \"\"}";
 
 static bool
 element_count(void *arg, struct slice element)
@@ -69,8 +68,7 @@ test_what_is_no_json_has_no_members(void **state)
 	}
 }
 
-/* --- mount options
- * ------------------------------------------------------------ */
+/* --- mount options --------------------------------------------------- */
 
 static void
 test_mount_options_go_where_they_belong(void **state)
@@ -112,8 +110,7 @@ test_unknown_mount_options_are_refused_by_name(void **state)
 	}
 }
 
-/* --- files of vectors
- * ----------------------------------------------------------- */
+/* --- files of vectors ------------------------------------------------ */
 
 struct file {
 	char path[40];
@@ -206,14 +203,14 @@ static void
 test_npy_of_another_shape_is_refused(void **state)
 {
 	static const char *const bad[] = {
-	    "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 3), }",
-	    "{'descr': '>f4', 'fortran_order': False, 'shape': (1, 3), }",
-	    "{'descr': '<i4', 'fortran_order': False, 'shape': (1, 3), }",
-	    "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
-	    "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 0), }",
-	    "{'descr': '<f4', 'fortran_order': False, 'shape': (9, 3), }",
-	    "{'shape': (1, 3)}",
-	    "",
+		"{'descr': '<f4', 'fortran_order': True, 'shape': (1, 3), }",
+		"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 3), }",
+		"{'descr': '<i4', 'fortran_order': False, 'shape': (1, 3), }",
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 0), }",
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 3), }",
+		"{'shape': (1, 3)}",
+		"",
 	};
 	static const float f4[] = {1, 2, 3};
 	float last;
@@ -231,13 +228,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_members_are_found_by_path),
-	    cmocka_unit_test(test_what_is_no_json_has_no_members),
-	    cmocka_unit_test(test_mount_options_go_where_they_belong),
-	    cmocka_unit_test(test_unknown_mount_options_are_refused_by_name),
-	    cmocka_unit_test(test_fvecs_are_read_to_the_last_row),
-	    cmocka_unit_test(test_npy_is_read_as_float32_or_float64),
-	    cmocka_unit_test(test_npy_of_another_shape_is_refused),
+		cmocka_unit_test(test_members_are_found_by_path),
+		cmocka_unit_test(test_what_is_no_json_has_no_members),
+		cmocka_unit_test(test_mount_options_go_where_they_belong),
+		cmocka_unit_test(
+			test_unknown_mount_options_are_refused_by_name),
+		cmocka_unit_test(test_fvecs_are_read_to_the_last_row),
+		cmocka_unit_test(test_npy_is_read_as_float32_or_float64),
+		cmocka_unit_test(test_npy_of_another_shape_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

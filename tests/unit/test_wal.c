@@ -85,7 +85,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* --- bodies and reading -------------------------------------------------- */
+/* --- bodies and reading ---------------------------------------------- */
 
 static size_t
 body_len(lsn_t lsn)
@@ -200,7 +200,7 @@ expect_clean(struct fixture *t, lsn_t last)
 	assert_int_equal(end.last, last);
 }
 
-/* --- layout, worked out from the format alone ---------------------------- */
+/* --- layout, worked out from the format alone ------------------------ */
 
 #define N_RECS 14u
 
@@ -415,7 +415,7 @@ test_missing_first_file_is_not_found(void **state)
 			 -ERR_NOT_FOUND);
 }
 
-/* --- ordinary life -------------------------------------------------------- */
+/* --- ordinary life --------------------------------------------------- */
 
 static void
 test_names_sort_by_position(void **state)
@@ -507,7 +507,8 @@ test_record_larger_than_a_file_gets_its_own(void **state)
 	wal_up(t);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(
-		    wal_append(t->w, 1, 1, &part, 1, 0, &lsn, NULL, NULL), 0);
+			wal_append(t->w, 1, 1, &part, 1, 0, &lsn, NULL, NULL),
+			0);
 		assert_int_equal(wal_commit(t->w, lsn, NULL), 0);
 	}
 	assert_int_equal(wal_trim(t->w, 1, NULL), 0);
@@ -623,7 +624,7 @@ test_trim_removes_old_files_only(void **state)
 	assert_int_equal(wal_first(t->w), first);
 }
 
-/* --- policies ------------------------------------------------------------- */
+/* --- policies -------------------------------------------------------- */
 
 static void
 test_fsync_policy_syncs_on_demand_only(void **state)
@@ -672,7 +673,7 @@ test_appended_but_not_committed_is_kept_by_close(void **state)
 	expect_clean(t, 50);
 }
 
-/* --- failures ------------------------------------------------------------- */
+/* --- failures -------------------------------------------------------- */
 
 static void
 test_failing_fdatasync_makes_the_log_read_only(void **state)
@@ -750,7 +751,7 @@ test_full_disk_at_open_still_reads_and_deletes(void **state)
 	expect_clean(t, spent - 1);
 }
 
-/* --- many threads --------------------------------------------------------- */
+/* --- many threads ---------------------------------------------------- */
 
 #define N_THREADS 8
 #define N_EACH    150
@@ -848,27 +849,27 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    UNIT(test_names_sort_by_position),
-	    UNIT(test_empty_log_is_clean),
-	    UNIT(test_positions_go_on_after_reopening),
-	    UNIT(test_spare_files_do_not_pile_up),
-	    UNIT(test_record_larger_than_a_file_gets_its_own),
-	    UNIT(test_record_over_the_limit_is_refused),
-	    UNIT(test_torn_end_is_cut_off),
-	    UNIT(test_stale_records_behind_a_cut_stay_dead),
-	    UNIT(test_trim_removes_old_files_only),
-	    UNIT(test_every_flipped_byte_is_noticed_or_harmless),
-	    UNIT(test_every_cut_length_gives_a_right_prefix),
-	    UNIT(test_missing_middle_file_is_damage),
-	    UNIT(test_missing_first_file_is_not_found),
-	    UNIT(test_fsync_policy_syncs_on_demand_only),
-	    UNIT(test_interval_policy_syncs_by_itself),
-	    UNIT(test_appended_but_not_committed_is_kept_by_close),
-	    UNIT(test_failing_fdatasync_makes_the_log_read_only),
-	    UNIT(test_full_disk_keeps_a_file_for_deletes),
-	    UNIT(test_full_disk_at_open_still_reads_and_deletes),
-	    UNIT(test_many_threads_commit_in_groups),
-	    UNIT(test_many_threads_write_under_fsync_policy),
+		UNIT(test_names_sort_by_position),
+		UNIT(test_empty_log_is_clean),
+		UNIT(test_positions_go_on_after_reopening),
+		UNIT(test_spare_files_do_not_pile_up),
+		UNIT(test_record_larger_than_a_file_gets_its_own),
+		UNIT(test_record_over_the_limit_is_refused),
+		UNIT(test_torn_end_is_cut_off),
+		UNIT(test_stale_records_behind_a_cut_stay_dead),
+		UNIT(test_trim_removes_old_files_only),
+		UNIT(test_every_flipped_byte_is_noticed_or_harmless),
+		UNIT(test_every_cut_length_gives_a_right_prefix),
+		UNIT(test_missing_middle_file_is_damage),
+		UNIT(test_missing_first_file_is_not_found),
+		UNIT(test_fsync_policy_syncs_on_demand_only),
+		UNIT(test_interval_policy_syncs_by_itself),
+		UNIT(test_appended_but_not_committed_is_kept_by_close),
+		UNIT(test_failing_fdatasync_makes_the_log_read_only),
+		UNIT(test_full_disk_keeps_a_file_for_deletes),
+		UNIT(test_full_disk_at_open_still_reads_and_deletes),
+		UNIT(test_many_threads_commit_in_groups),
+		UNIT(test_many_threads_write_under_fsync_policy),
 	};
 
 	system_hooks = file_hooks;

@@ -52,7 +52,7 @@ rnd(uint32_t below)
 	return (uint32_t)((rng_state >> 33) % below);
 }
 
-/* --- the shadow disk ------------------------------------------------------ */
+/* --- the shadow disk ------------------------------------------------- */
 
 struct inode {
 	ino_t ino;
@@ -190,7 +190,7 @@ dir_sync(void)
 	shadow.n_ops = 0;
 }
 
-/* --- the hooks ------------------------------------------------------------ */
+/* --- the hooks ------------------------------------------------------- */
 
 /* Locks the shadow; false: the power is off.  *ret_now: since this call. */
 static bool
@@ -340,7 +340,7 @@ power_fallocate(int fd, off_t len)
 	return call_end(on ? 0 : EIO);
 }
 
-/* --- the cut -------------------------------------------------------------- */
+/* --- the cut --------------------------------------------------------- */
 
 static void
 page_fate(struct inode *i, unsigned p)
@@ -401,7 +401,7 @@ power_back(int dirfd)
 		if (!e->name[0])
 			continue;
 		int fd =
-		    openat(dirfd, e->name, O_RDWR | O_CREAT | O_EXCL, 0600);
+			openat(dirfd, e->name, O_RDWR | O_CREAT | O_EXCL, 0600);
 		check(fd >= 0);
 		check(pwrite(fd, e->inode->disk, e->inode->disk_len, 0) ==
 		      (ssize_t)e->inode->disk_len);
@@ -425,7 +425,7 @@ shadow_clear(void)
 	shadow.off = false;
 }
 
-/* --- the model ------------------------------------------------------------ */
+/* --- the model ------------------------------------------------------- */
 
 static struct model {
 	uint32_t salt[LSN_MAX]; /* of each record's body */
@@ -633,13 +633,13 @@ test_power_cuts_lose_nothing_promised(void **state)
 
 	(void)state;
 	file_hooks = (struct file_hooks){
-	    .pwrite = power_pwrite,
-	    .fdatasync = power_sync,
-	    .fsync = power_sync,
-	    .renameat = power_renameat,
-	    .unlinkat = power_unlinkat,
-	    .ftruncate = power_ftruncate,
-	    .fallocate = power_fallocate,
+		.pwrite = power_pwrite,
+		.fdatasync = power_sync,
+		.fsync = power_sync,
+		.renameat = power_renameat,
+		.unlinkat = power_unlinkat,
+		.ftruncate = power_ftruncate,
+		.fallocate = power_fallocate,
 	};
 	for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
 		uint64_t s = only ? strtoull(only, NULL, 10) : seed;
@@ -655,7 +655,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_power_cuts_lose_nothing_promised),
+		cmocka_unit_test(test_power_cuts_lose_nothing_promised),
 	};
 
 	system_hooks = file_hooks;
