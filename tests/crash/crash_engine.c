@@ -149,7 +149,7 @@ flush_works(struct crew *c)
 	for (uint32_t obj = 0; obj < OBJ_FREE; obj++) {
 		struct coll *coll;
 		uint32_t id =
-		    c->o->led[0].st[c->o->led[0].word & 1].obj_id[obj];
+			c->o->led[0].st[c->o->led[0].word & 1].obj_id[obj];
 
 		ok(db_coll_open_id(c->db, id, &coll, &err));
 		rc = coll_settle(coll, &err);

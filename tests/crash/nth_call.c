@@ -275,13 +275,13 @@ main(void)
 
 	system_hooks = file_hooks;
 	file_hooks = (struct file_hooks){
-	    .pwrite = nth_pwrite,
-	    .fdatasync = nth_fdatasync,
-	    .fsync = nth_fsync,
-	    .renameat = nth_renameat,
-	    .unlinkat = nth_unlinkat,
-	    .ftruncate = nth_ftruncate,
-	    .fallocate = nth_fallocate,
+		.pwrite = nth_pwrite,
+		.fdatasync = nth_fdatasync,
+		.fsync = nth_fsync,
+		.renameat = nth_renameat,
+		.unlinkat = nth_unlinkat,
+		.ftruncate = nth_ftruncate,
+		.fallocate = nth_fallocate,
 	};
 	for (mode = MODE_EIO; mode < MODE_NR; mode++) {
 		long n = (long)env_number("POINTFS_FIRST", 0);
@@ -289,9 +289,9 @@ main(void)
 
 		for (; came; n += stride) {
 			snprintf(
-			    oracle_context, sizeof oracle_context,
-			    "POINTFS_SEED=%llu, mode %d, POINTFS_FIRST=%ld",
-			    (unsigned long long)seed, (int)mode, n);
+				oracle_context, sizeof oracle_context,
+				"POINTFS_SEED=%llu, mode %d, POINTFS_FIRST=%ld",
+				(unsigned long long)seed, (int)mode, n);
 			came = run_one(o, n, seed);
 		}
 		printf("# mode %d: %ld calls\n", (int)mode, n);

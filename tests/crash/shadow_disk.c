@@ -242,7 +242,7 @@ entry_set(struct inode *dir, const char *name, struct inode *inode)
 
 	if (e == NULL) {
 		dir->entries =
-		    again(dir->entries, (dir->n_entries + 1) * sizeof *e);
+			again(dir->entries, (dir->n_entries + 1) * sizeof *e);
 		e = &dir->entries[dir->n_entries++];
 		snprintf(e->name, sizeof e->name, "%s", name);
 	}
@@ -521,7 +521,7 @@ inode_out(struct inode *i, const char *path)
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		check(fd >= 0 &&
 		      pwrite(fd, i->disk, i->disk_len, 0) ==
-			  (ssize_t)i->disk_len &&
+			      (ssize_t)i->disk_len &&
 		      fstat(fd, &st) == 0);
 		close(fd);
 	}
@@ -595,13 +595,13 @@ shadow_begin(const char *root, uint64_t seed)
 	disk.off = false;
 	disk.system = file_hooks;
 	file_hooks = (struct file_hooks){
-	    .pwrite = shadow_pwrite,
-	    .fdatasync = shadow_sync,
-	    .fsync = shadow_sync,
-	    .renameat = shadow_renameat,
-	    .unlinkat = shadow_unlinkat,
-	    .ftruncate = shadow_ftruncate,
-	    .fallocate = shadow_fallocate,
+		.pwrite = shadow_pwrite,
+		.fdatasync = shadow_sync,
+		.fsync = shadow_sync,
+		.renameat = shadow_renameat,
+		.unlinkat = shadow_unlinkat,
+		.ftruncate = shadow_ftruncate,
+		.fallocate = shadow_fallocate,
 	};
 }
 

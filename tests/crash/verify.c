@@ -285,8 +285,8 @@ state_print(const char *what, uint32_t w, const struct state *s,
 			fprintf(stderr, "  name %s: %d (id %u) differs\n",
 				name_text(n), s->name[n],
 				s->name[n] >= 0 && s->name[n] < OBJS
-				    ? s->obj_id[s->name[n]]
-				    : 0);
+					? s->obj_id[s->name[n]]
+					: 0);
 }
 
 /* The number of an object in this world; writer 0's change in flight may have
@@ -303,7 +303,7 @@ obj_number(const struct oracle *o, const struct found *f, uint32_t obj)
 	for (uint32_t n = 0; n < NAMES; n++)
 		if (next->name[n] == (int32_t)obj) {
 			const struct catalog_entry *e =
-			    entry_find(f, name_text(n));
+				entry_find(f, name_text(n));
 
 			return e != NULL && e->target == NULL ? e->id : 0;
 		}

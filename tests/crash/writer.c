@@ -190,8 +190,8 @@ step_exchange(struct writer *w, uint32_t obj, struct coll *c)
 	struct err err = {0};
 	enum outcome out = OUT_OK;
 	int want = ch.now->seq[obj][k] != 0 && ch.now->seq[obj2][k2] != 0
-		       ? 0
-		       : -ERR_NOT_FOUND;
+			   ? 0
+			   : -ERR_NOT_FOUND;
 
 	if (to == NULL || (obj == obj2 && k == k2)) {
 		coll_close(to);
@@ -200,8 +200,8 @@ step_exchange(struct writer *w, uint32_t obj, struct coll *c)
 	ch.next->seq[obj2][k2] = ch.now->seq[obj][k];
 	ch.next->seq[obj][k] = ch.now->seq[obj2][k2];
 	change_fly(&ch, want);
-	out =
-	    change_end(&ch, coll_exchange(c, &id, to, &id2, &err), want, &err);
+	out = change_end(&ch, coll_exchange(c, &id, to, &id2, &err), want,
+			 &err);
 	coll_close(to);
 	return out;
 }
@@ -304,16 +304,17 @@ step_alias(struct writer *w, uint32_t n)
 	if (is >= NAME_ALIAS) {
 		ch.next->name[n] = NAME_NONE;
 		change_fly(&ch, 0);
-		return change_end(
-		    &ch, db_alias_remove(w->db, name_text(n), &err), 0, &err);
+		return change_end(&ch,
+				  db_alias_remove(w->db, name_text(n), &err), 0,
+				  &err);
 	}
 	want = is == NAME_NONE ? 0 : -ERR_EXISTS;
 	ch.next->name[n] = NAME_ALIAS + (int32_t)to;
 	change_fly(&ch, want);
 	return change_end(
-	    &ch,
-	    db_alias_create(w->db, name_text(n), name_text(to), 1, 1, &err),
-	    want, &err);
+		&ch,
+		db_alias_create(w->db, name_text(n), name_text(to), 1, 1, &err),
+		want, &err);
 }
 
 static int
@@ -362,8 +363,8 @@ step_rename(struct writer *w, uint32_t n)
 	want = rename_model(ch.now, ch.next, n, to, flags);
 	change_fly(&ch, want);
 	return change_end(
-	    &ch, db_rename(w->db, name_text(n), name_text(to), flags, &err),
-	    want, &err);
+		&ch, db_rename(w->db, name_text(n), name_text(to), flags, &err),
+		want, &err);
 }
 
 static enum outcome

@@ -319,7 +319,7 @@ test_wrong_points_are_refused_with_a_reason(void **state)
 		{"{\"id\":\"007\"}", -ERR_ID, NULL},
 		{"{\"id\":\"a/b\"}", -ERR_ID, NULL},
 		{"{\"id\":\".a\"}", -ERR_ID, NULL},
-		{"{\"id\":\"a\\nb\"}", -ERR_ID, NULL},
+		{"{\"id\":\"a\\nb\"}", -ERR_ID_NAME, NULL},
 		{"{\"id\":43}", -ERR_ID_NAME,
 		 "the document's id is 43, its file name says 42"},
 		{"{\"id\":\"042\"}", -ERR_ID, NULL},
