@@ -88,6 +88,8 @@ int coll_get(struct coll *c, const struct id_key *id, struct arena *a,
 struct point_pin;
 int coll_pin(struct coll *c, const struct id_key *id, struct point_pin **ret,
 	     struct err *err);
+int coll_pin_no(struct coll *c, uint64_t no, struct id_key *ret_id,
+		struct point_pin **ret, struct err *err);
 int point_pin_read(struct point_pin *p, struct arena *a, struct point *ret,
 		   struct err *err);
 void point_pin_stat(const struct point_pin *p, struct point_stat *ret);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOCK_NAME    "lock"
@@ -33,6 +34,34 @@ db_settings_defaults(struct db_settings *ret)
 }
 
 /* --- opening --------------------------------------------------------- */
+
+static int
+foreign_entry(void *arg, const char *name, struct err *err)
+{
+	struct db *db = arg;
+
+	if (strcmp(name, "config.json") == 0 || strcmp(name, "lost+found") == 0)
+		return 0;
+	return err_set(err, ERR_NOT_EMPTY,
+		       "%s is not a data directory of pointfs and not empty "
+		       "('%s' is in it)",
+		       db->path, name);
+}
+
+/* A new data directory is an empty one, and nobody else's to read: arguments in
+ * the wrong order must not fill somebody's home. */
+static int
+dir_adopt(struct db *db, struct err *err)
+{
+	int rc;
+
+	if (db->read_only || faccessat(db->dirfd, LOCK_NAME, F_OK, 0) == 0)
+		return 0;
+	rc = dir_each(db->dirfd, foreign_entry, db, err);
+	if (rc == 0 && fchmod(db->dirfd, 0700) != 0)
+		rc = err_sys(err, errno, "mode of %s", db->path);
+	return rc;
+}
 
 static int
 lock_take(struct db *db, struct err *err)
@@ -73,6 +102,8 @@ dirs_open(struct db *db, unsigned flags, struct err *err)
 	int rc = dir_open_at(AT_FDCWD, db->path, (flags & DB_CREATE) != 0,
 			     &db->dirfd, err);
 
+	if (rc == 0)
+		rc = dir_adopt(db, err);
 	if (rc == 0)
 		rc = lock_take(db, err);
 	if (rc == 0)

@@ -97,6 +97,44 @@ coll_pin(struct coll *c, const struct id_key *id, struct point_pin **ret,
 	return 0;
 }
 
+static int
+shard_pin_no(struct shard *s, uint64_t no, struct id_key *ret_id,
+	     struct point_pin *p, struct err *err)
+{
+	int rc;
+
+	rwlock_read(&s->lock);
+	rc = view_find_no(s->view, no, &p->at, err);
+	if (rc == 0)
+		rc = place_stat(&p->at, &p->st, err);
+	if (rc == 0)
+		rc = place_id(&p->at, ret_id, err);
+	if (rc == 0) {
+		p->view = s->view;
+		p->view->refs++;
+	}
+	rwlock_unlock(&s->lock);
+	return rc;
+}
+
+int
+coll_pin_no(struct coll *c, uint64_t no, struct id_key *ret_id,
+	    struct point_pin **ret, struct err *err)
+{
+	struct point_pin *p = calloc(1, sizeof *p);
+	int rc = -ERR_NOT_FOUND;
+
+	if (p == NULL)
+		return err_set(err, ERR_NO_MEMORY, "no memory");
+	for (uint32_t s = 0; s < c->n_shards && rc == -ERR_NOT_FOUND; s++)
+		rc = shard_pin_no(&c->shards[s], no, ret_id, p, err);
+	if (rc < 0)
+		point_pin_free(p);
+	else
+		*ret = p;
+	return rc;
+}
+
 int
 point_pin_read(struct point_pin *p, struct arena *a, struct point *ret,
 	       struct err *err)

@@ -77,6 +77,12 @@ heat(struct handle_table *t, const struct open_point *p)
 	t->hot_until_ns = until;
 }
 
+void
+points_heat(struct handle_table *t)
+{
+	t->all_until_ns = clock_mono_ns() + HOT_NS;
+}
+
 bool
 point_is_hot(struct handle_table *t, uint64_t ino)
 {
@@ -84,6 +90,8 @@ point_is_hot(struct handle_table *t, uint64_t ino)
 	int64_t now = clock_mono_ns();
 	bool hot;
 
+	if (now <= t->all_until_ns)
+		return true;
 	if (now > t->hot_until_ns)
 		return false;
 	mutex_lock(&t->lock);
@@ -264,4 +272,41 @@ open_point_use(struct handle_table *t, struct open_point *p)
 	p->cut = false;
 	mutex_unlock(&t->lock);
 	return cut;
+}
+
+/* --- replaced points --------------------------------------------------- */
+
+void
+replaced_init(struct replaced_table *t)
+{
+	memset(t, 0, sizeof *t);
+	mutex_init(&t->lock, LOCK_LEAF);
+}
+
+void
+replaced_done(struct replaced_table *t)
+{
+	mutex_done(&t->lock);
+}
+
+void
+replaced_add(struct replaced_table *t, uint64_t ino, const struct id_key *id)
+{
+	mutex_lock(&t->lock);
+	t->r[ino % REPLACED_NR].ino = ino;
+	t->r[ino % REPLACED_NR].id = *id;
+	mutex_unlock(&t->lock);
+}
+
+bool
+replaced_find(struct replaced_table *t, uint64_t ino, struct id_key *ret)
+{
+	bool found;
+
+	mutex_lock(&t->lock);
+	found = t->r[ino % REPLACED_NR].ino == ino;
+	if (found)
+		*ret = t->r[ino % REPLACED_NR].id;
+	mutex_unlock(&t->lock);
+	return found;
 }

@@ -45,7 +45,6 @@ struct handle {
 	uint64_t ino;
 	struct coll *coll; /* kept open; NULL: of no collection */
 	bool direct_io;
-	bool keep_cache;
 	bool no_flush; /* close() has nothing to tell or to refuse */
 };
 
@@ -91,7 +90,8 @@ struct handle_table {
 	struct open_point *b[OPEN_POINT_BUCKETS];
 	_Atomic unsigned n;
 	struct hot_point hot[HOT_POINTS]; /* by inode; the later one stays */
-	_Atomic int64_t hot_until_ns;     /* of all of them */
+	_Atomic int64_t hot_until_ns;     /* the latest of them */
+	_Atomic int64_t all_until_ns;     /* every point is */
 };
 
 void handle_table_init(struct handle_table *t);
@@ -125,6 +125,27 @@ bool open_point_cut(struct handle_table *t, uint64_t ino, pid_t opener);
 /* Something is done with it.  True: it has to be cut first. */
 bool open_point_use(struct handle_table *t, struct open_point *p);
 bool point_is_hot(struct handle_table *t, uint64_t ino);
+void points_heat(struct handle_table *t); /* all: before an import or
+					   * a rename over one */
 bool open_points_set_stale(struct handle_table *t, uint64_t ino);
+
+/* Points that a rename has put another one in the place of.  Who has looked the
+ * name up before and opens or asks afterwards gets what is there now, not an
+ * error: the kernel tries again only once. */
+#define REPLACED_NR 1024
+
+struct replaced_table {
+	struct mutex lock;
+	struct {
+		uint64_t ino;
+		struct id_key id;
+	} r[REPLACED_NR]; /* by inode; the later one stays */
+};
+
+void replaced_init(struct replaced_table *t);
+void replaced_done(struct replaced_table *t);
+void replaced_add(struct replaced_table *t, uint64_t ino,
+		  const struct id_key *id);
+bool replaced_find(struct replaced_table *t, uint64_t ino, struct id_key *ret);
 
 #endif

@@ -40,6 +40,7 @@ struct fs { /* one mount */
 	uint64_t max_point_bytes;
 	struct scratch_tree scratch;
 	struct handle_table handles;
+	struct replaced_table replaced;
 	struct alias_table aliases;
 	struct mutex renames; /* of names: in the database and in aliases */
 	struct asked_table asked;

@@ -77,14 +77,6 @@ collections_attr(struct req *r, const struct node *n, struct entry *ret)
 	return static_ops.attr(r, n, ret);
 }
 
-static uint32_t
-entry_coll(const struct entry *e)
-{
-	struct node n = {0};
-
-	return node_parse(e->ino, &n) ? n.coll : 0;
-}
-
 static int
 collections_mkdir(struct req *r, const struct node *dir, const char *name,
 		  uint32_t mode, struct entry *ret)
@@ -97,11 +89,7 @@ collections_mkdir(struct req *r, const struct node *dir, const char *name,
 	if (rc)
 		return rc;
 	names_changed(r);
-	rc = collections_lookup(r, dir, name, ret);
-	if (rc == 0)
-		memo_hide_config(&r->fs->scratch, entry_coll(ret), r->pid,
-				 true);
-	return rc;
+	return collections_lookup(r, dir, name, ret);
 }
 
 static int

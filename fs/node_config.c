@@ -112,8 +112,10 @@ status_print(struct req *r, struct coll *c, uint64_t no, struct buf *b)
 	db_status(r->fs->db, &d);
 	info_counts(&s, b);
 	info_config(&cfg, b);
+	buf_puts(b, "  \"payload_schema\": ");
+	json_config_schema(&cfg, b);
 	buf_printf(b,
-		   "  \"payload_schema\": {},\n  \"shards\": %u,\n"
+		   ",\n  \"shards\": %u,\n"
 		   "  \"deleted_rows\": %llu,\n  \"memory_points\": %llu,\n"
 		   "  \"disk_bytes\": %llu,\n",
 		   s.shards, (unsigned long long)s.deleted_rows,

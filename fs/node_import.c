@@ -87,6 +87,19 @@ tell_kernel(struct import_handle *m, uint64_t no)
 	notify_inode(&m->r->fs->notify, ino);
 }
 
+/* Who reads a point that this batch replaces must not mix versions. */
+static void
+heat_replaced(struct import_handle *m)
+{
+	struct point_stat st;
+
+	for (uint32_t i = 0; i < m->n; i++)
+		if (coll_stat(m->h.coll, &m->p[i].id, &st, NULL) == 0) {
+			points_heat(&m->r->fs->handles);
+			return;
+		}
+}
+
 static void
 batch_put(struct import_handle *m)
 {
@@ -95,6 +108,7 @@ batch_put(struct import_handle *m)
 
 	if (m->n == 0)
 		return;
+	heat_replaced(m);
 	rc = coll_put_many(m->h.coll, m->p, m->n, m->rcs, m->errs, &err);
 	if (rc)
 		m->broken = rc;

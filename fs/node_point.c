@@ -32,6 +32,7 @@ struct point_handle {
 	struct scratch *draft; /* referenced; NULL: was a point at open */
 	struct point_pin *pin; /* NULL: a draft */
 	bool append, exclusive;
+	bool replaced; /* is what took the place of the inode's point */
 	/* the handle's lock */
 	bool loaded; /* text is the file's bytes */
 	bool dirty;
@@ -87,6 +88,29 @@ draft_attr(struct req *r, const struct owner *o, struct scratch *s,
 	return 0;
 }
 
+/* Another point has its name now, and nobody has the old one open. */
+static int
+replaced_attr(struct req *r, const struct owner *o, const struct node *n,
+	      struct entry *ret)
+{
+	struct point_stat st;
+	struct id_key id;
+	struct coll *c;
+	int rc;
+
+	if (!replaced_find(&r->fs->replaced,
+			   node_ino(NODE_POINT, n->coll, n->no), &id) ||
+	    db_coll_open_id(r->fs->db, n->coll, &c, NULL))
+		return req_stale(r);
+	rc = coll_stat(c, &id, &st, NULL);
+	coll_close(c);
+	if (rc)
+		return req_stale(r);
+	point_entry(r, o, n->coll, n->no, &st, ret);
+	ret->attr_s = 0;
+	return 0;
+}
+
 /* Removed, but open. */
 static int
 orphan_attr(struct req *r, const struct owner *o, const struct node *n,
@@ -96,7 +120,7 @@ orphan_attr(struct req *r, const struct owner *o, const struct node *n,
 
 	open_state(&r->fs->handles, node_ino(n->kind, n->coll, n->no), &open);
 	if (!open.any)
-		return req_stale(r);
+		return replaced_attr(r, o, n, ret);
 	point_entry(r, o, n->coll, n->no, &open.st, ret);
 	ret->st.st_nlink = 0;
 	ret->attr_s = 0;
@@ -284,7 +308,9 @@ handle_make(struct req *r, struct coll *c_take, uint64_t no, int flags)
 	return p;
 }
 
-/* Who may use the page cache, and whether it still holds the right bytes. */
+/* Who may use the page cache.  The kernel has one size and one set of pages for
+ * an inode, whatever version its readers opened: beside a writer, and for a
+ * moment after one, readers go around them. */
 static void
 caching_choose(struct req *r, struct point_handle *p, int flags)
 {
@@ -294,10 +320,8 @@ caching_choose(struct req *r, struct point_handle *p, int flags)
 	if ((flags & O_ACCMODE) == O_WRONLY)
 		p->h.direct_io = true;
 	else if ((flags & O_ACCMODE) == O_RDONLY)
-		p->h.direct_io = open.writer || open.stale ||
+		p->h.direct_io = open.writer || open.stale || p->replaced ||
 				 point_is_hot(&r->fs->handles, p->open.ino);
-	p->h.keep_cache = (flags & O_ACCMODE) == O_RDONLY && !open.any &&
-			  p->draft == NULL && !notify_pending(&r->fs->notify);
 	p->h.no_flush = !p->open.writer;
 	open_point_add(&r->fs->handles, &p->open);
 }
@@ -340,14 +364,18 @@ stored_open(struct req *r, struct coll *c_take, uint64_t no, int flags,
 
 	if (p == NULL)
 		return -ERR_NO_MEMORY;
-	rc = coll_stat_no(p->h.coll, no, &p->id, &p->open.st, &r->err);
-	if (rc == 0)
+	rc = coll_pin_no(p->h.coll, no, &p->id, &p->pin, &r->err);
+	if (rc == -ERR_NOT_FOUND &&
+	    replaced_find(&r->fs->replaced, p->open.ino, &p->id)) {
 		rc = coll_pin(p->h.coll, &p->id, &p->pin, &r->err);
+		p->replaced = true;
+	}
 	if (rc) {
 		handle_free(&p->h);
 		return rc == -ERR_NOT_FOUND ? req_stale(r) : rc;
 	}
 	point_pin_stat(p->pin, &p->open.st);
+	p->no = p->open.st.no;
 	caching_choose(r, p, flags);
 	*ret = &p->h;
 	return 0;

@@ -46,15 +46,34 @@ struct query_handle {
 	off_t base;   /* offset of the answer's first byte */
 };
 
+/* What can be told before the query runs: the length of its vectors. */
+static int
+search_fits(struct query_handle *q, struct err *err)
+{
+	const struct search_request *s = &q->request.search;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < s->n; i++) {
+		struct point p = {.dim = s->q[i].dim, .vec = s->q[i].vec};
+
+		if (s->q[i].kind == QUERY_VECTOR)
+			rc = coll_fits(q->h.coll, &p, err);
+	}
+	return rc ? err_in(err, rc, "query") : 0;
+}
+
 static int
 parse(struct query_handle *q, struct err *err)
 {
 	const void *p = q->body.p;
 	size_t n = q->body.n;
 
+	int rc;
+
 	switch (q->which) {
 	case CONTROL_SEARCH:
-		return json_search_parse(p, n, &q->a, &q->request.search, err);
+		rc = json_search_parse(p, n, &q->a, &q->request.search, err);
+		return rc ? rc : search_fits(q, err);
 	case CONTROL_SCROLL:
 		return json_scroll_parse(p, n, &q->a, &q->request.scroll, err);
 	default:

@@ -79,13 +79,28 @@ tell_moved(struct req *r, const struct side *from, const struct side *to)
 
 /* --- a point --------------------------------------------------------- */
 
+/* Before a rename: the point that stands at its target will be replaced. */
+static void
+note_replaced(struct req *r, const struct side *to)
+{
+	struct point_stat st;
+
+	if (coll_stat(to->c, &to->name.id, &st, NULL))
+		return;
+	points_heat(&r->fs->handles);
+	replaced_add(&r->fs->replaced,
+		     node_ino(NODE_POINT, coll_id(to->c), st.no), &to->name.id);
+}
+
 static int
 point_to_point(struct req *r, struct side *from, struct side *to,
 	       unsigned flags)
 {
-	int rc = coll_move(from->c, &from->name.id, to->c, &to->name.id,
-			   flags & RENAME_FLAG_NOREPLACE, &r->err);
+	int rc;
 
+	note_replaced(r, to);
+	rc = coll_move(from->c, &from->name.id, to->c, &to->name.id,
+		       flags & RENAME_FLAG_NOREPLACE, &r->err);
 	if (rc)
 		return rc;
 	drop_scratch(r, to);
@@ -193,6 +208,7 @@ put_text(struct req *r, struct side *from, struct side *to, struct slice text,
 	scratch_attr_get(from->s, &at);
 	p.mtime_ns = at.mtime_ns;
 	p.uid = at.uid;
+	note_replaced(r, to);
 	return coll_put(to->c, &p, &o, &r->err);
 }
 

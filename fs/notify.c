@@ -120,10 +120,3 @@ notify_entry(struct notify *t, uint64_t dir, const char *name)
 	if (copy)
 		notice_add(t, dir, copy);
 }
-
-bool
-notify_pending(struct notify *t)
-{
-	return __atomic_load_n(&t->queued, __ATOMIC_ACQUIRE) !=
-	       __atomic_load_n(&t->done, __ATOMIC_ACQUIRE);
-}

@@ -49,7 +49,5 @@ void notify_stop(struct notify *t); /* drops what is left */
 
 void notify_inode(struct notify *t, uint64_t ino);
 void notify_entry(struct notify *t, uint64_t dir, const char *name);
-/* Something is queued or being told: pages may be old. */
-bool notify_pending(struct notify *t);
 
 #endif

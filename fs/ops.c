@@ -440,7 +440,6 @@ file_info(const struct handle *h, struct fuse_file_info *fi)
 {
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->direct_io = h->direct_io;
-	fi->keep_cache = h->keep_cache;
 	fi->noflush = h->no_flush;
 }
 

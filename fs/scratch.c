@@ -693,62 +693,6 @@ memo_set_config_mtime(struct scratch_tree *t, uint32_t coll, int64_t ns)
 	mutex_unlock(&t->memo_lock);
 }
 
-#define CONFIG_GONE_NS (10 * 1000000000ll)
-
-void
-memo_hide_config(struct scratch_tree *t, uint32_t coll, pid_t pid, bool once)
-{
-	struct coll_memo *m;
-
-	mutex_lock(&t->memo_lock);
-	m = memo_make(t, coll);
-	if (m) {
-		m->config_gone_pid = pid;
-		m->config_gone_ns = clock_mono_ns() + CONFIG_GONE_NS;
-		m->config_gone_once = once;
-		m->config_create = false;
-	}
-	mutex_unlock(&t->memo_lock);
-}
-
-static bool
-config_gone(const struct coll_memo *m, pid_t pid)
-{
-	return m && pid != 0 && m->config_gone_pid == pid &&
-	       clock_mono_ns() < m->config_gone_ns;
-}
-
-bool
-memo_config_hidden(struct scratch_tree *t, uint32_t coll, pid_t pid)
-{
-	struct coll_memo *m;
-	bool hidden;
-
-	mutex_lock(&t->memo_lock);
-	m = memo_find(t, coll);
-	hidden = config_gone(m, pid) &&
-		 !(m->config_gone_once && m->config_create);
-	if (hidden)
-		m->config_create = true;
-	mutex_unlock(&t->memo_lock);
-	return hidden;
-}
-
-bool
-memo_config_create(struct scratch_tree *t, uint32_t coll, pid_t pid)
-{
-	struct coll_memo *m;
-	bool create;
-
-	mutex_lock(&t->memo_lock);
-	m = memo_find(t, coll);
-	create = config_gone(m, pid) && m->config_create;
-	if (create)
-		m->config_gone_pid = 0;
-	mutex_unlock(&t->memo_lock);
-	return create;
-}
-
 void
 memo_forget(struct scratch_tree *t, uint32_t coll)
 {

@@ -74,10 +74,6 @@ struct coll_memo { /* what the mount remembers of a collection */
 	uint32_t mode, uid, gid;
 	int64_t changed_ns;      /* 0: the catalog's mtime counts */
 	int64_t config_mtime_ns; /* of .config.json, 0: as above */
-	pid_t config_gone_pid;   /* who is to find no .config.json, */
-	int64_t config_gone_ns;  /* until then on the monotonic clock */
-	bool config_gone_once;   /* ... only the first time it looks */
-	bool config_create;      /* it found none: it may make one */
 	uint32_t n_files;        /* named ones */
 	uint32_t n_drafts;
 };
@@ -156,15 +152,6 @@ void memo_set_owner(struct scratch_tree *t, uint32_t coll, uint32_t mode,
 		    uint32_t uid, uint32_t gid);
 void memo_set_changed(struct scratch_tree *t, uint32_t coll, int64_t ns);
 void memo_set_config_mtime(struct scratch_tree *t, uint32_t coll, int64_t ns);
-/* cp makes a directory, tar unlinks .config.json, and both then make the file
- * with O_EXCL: for them it is not there.  The one who removed it does not find
- * it for a few seconds, the one who made the collection does not the first time
- * (once). */
-void memo_hide_config(struct scratch_tree *t, uint32_t coll, pid_t pid,
-		      bool once);
-bool memo_config_hidden(struct scratch_tree *t, uint32_t coll, pid_t pid);
-/* Whether pid was told that there is none; it is then told no more. */
-bool memo_config_create(struct scratch_tree *t, uint32_t coll, pid_t pid);
 void memo_forget(struct scratch_tree *t, uint32_t coll); /* it is removed */
 
 #endif

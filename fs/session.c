@@ -314,6 +314,7 @@ fs_init(struct fs *fs, struct db *db, const struct serve_opts *o,
 	fs->max_point_bytes =
 		o->max_point_bytes ? o->max_point_bytes : 32u << 20;
 	handle_table_init(&fs->handles);
+	replaced_init(&fs->replaced);
 	alias_table_init(&fs->aliases);
 	asked_init(&fs->asked);
 	errlog_init(&fs->errors);
@@ -332,6 +333,7 @@ fs_done(struct fs *fs)
 	asked_done(&fs->asked);
 	alias_table_done(&fs->aliases);
 	handle_table_done(&fs->handles);
+	replaced_done(&fs->replaced);
 	buf_done(&fs->note);
 	mutex_done(&fs->note_lock);
 	mutex_done(&fs->renames);

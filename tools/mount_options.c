@@ -15,10 +15,14 @@ static const char *const fuse_flags[] = {
 };
 
 static const char *const fuse_values[] = {
-	"max_read", "context", "fscontext", "defcontext", "rootcontext",
+	"context",
+	"fscontext",
+	"defcontext",
+	"rootcontext",
 };
 
-/* For mount(8), fstab and systemd, or what is so anyway. */
+/* For mount(8), fstab and systemd, or what is so anyway; requests have the size
+ * that the kernel and libfuse agree on. */
 static const char *const ignored[] = {
 	"defaults",   "auto",        "noauto",
 	"user",       "nouser",      "users",
@@ -27,6 +31,7 @@ static const char *const ignored[] = {
 	"rw",         "strictatime", "lazytime",
 	"nolazytime", "comment",     "fsname",
 	"subtype",    "blkdev",      "default_permissions",
+	"max_read",
 };
 
 static bool

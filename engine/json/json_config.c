@@ -653,6 +653,17 @@ json_config_merge(const struct coll_config *old, const void *text, size_t n,
 }
 
 int
+json_config_schema(const struct coll_config *c, struct buf *ret)
+{
+	TREE *top = json_loadb(c->extra.p, c->extra.n, 0, NULL);
+	char *text = json_dumps(json_object_get(top, "payload_schema"), 0);
+	int rc = buf_puts(ret, text != NULL ? text : "{}");
+
+	free(text);
+	return rc;
+}
+
+int
 json_config_print(const struct coll_config *c, struct buf *ret)
 {
 	const size_t from = ret->n;

@@ -25,4 +25,7 @@ int json_config_merge(const struct coll_config *old, const void *text, size_t n,
  * back by merge gives the same. */
 int json_config_print(const struct coll_config *c, struct buf *ret);
 
+/* Its payload_schema on one line, {} if there is none. */
+int json_config_schema(const struct coll_config *c, struct buf *ret);
+
 #endif

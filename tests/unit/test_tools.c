@@ -85,7 +85,7 @@ test_mount_options_go_where_they_belong(void **state)
 	assert_string_equal(o.over[0].name, "sync");
 	assert_string_equal(o.over[0].value, "fsync");
 	assert_string_equal(o.over[1].value, "/a=b");
-	assert_string_equal((char *)o.fuse.p, "nosuid,max_read=65536");
+	assert_string_equal((char *)o.fuse.p, "nosuid");
 	mount_options_done(&o);
 	assert_int_equal(mount_options_parse(NULL, &o, NULL), 0);
 	assert_int_equal(o.fuse.n, 0);
