@@ -352,3 +352,17 @@ END
   equal 200 "$(names "$C" | wc -l)"
   for i in 1 77 200; do equal "{\"vector\": [$i]}" "$(t cat "$C/c$i/1.json")"; done
 }
+
+@test "who makes a collection finds its configuration there" {
+  t python3 - "$C/made" <<'END'
+import json, os, sys
+os.mkdir(sys.argv[1])
+json.load(open(sys.argv[1] + '/.config.json'))
+END
+}
+
+@test "the status of a collection shows its payload indexes" {
+  mkdir "$C/a"
+  echo '{"payload_schema": {"city": "keyword"}}' >"$C/a/.config.json"
+  equal keyword "$(jq -r .payload_schema.city "$C/a/.status.json")"
+}

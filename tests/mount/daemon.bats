@@ -387,3 +387,16 @@ END
   equal 1 "$status"
   [[ $output == *'docker run '*'--device /dev/fuse --cap-add SYS_ADMIN'* ]]
 }
+
+@test "a directory that holds something else is not taken for DATA" {
+  mkdir "$S/home"
+  echo mine >"$S/home/file"
+  exits 1 "$POINTFS" mount "$S/home" "$M"
+  equal file "$(ls "$S/home")"
+}
+
+@test "an empty directory becomes private when it becomes DATA" {
+  mkdir -m 755 "$DATA"
+  serve
+  equal 700 "$(stat -c %a "$DATA")"
+}

@@ -388,6 +388,65 @@ sys.exit('%d wrong, the first has %d bytes' % (len(wrong), len(wrong[0])) if wro
 END
 }
 
+# replaced WAY: readers beside a writer that replaces the point in this way.
+replaced() {
+  t python3 - "$P" "$1" <<'END'
+import json, os, sys, threading
+d, way = sys.argv[1:]
+path = d + '/1.json'
+docs = ['{"vector": [%d, %d, 1], "payload": {"pad": "%s"}}' % (k, k, 'x' * (k * 400)) for k in range(1, 5)]
+compact = [json.dumps({"id": 1, **json.loads(t)}, separators=(',', ':')) for t in docs]
+open(path, 'w').write(docs[0])
+stop, wrong = threading.Event(), []
+
+def replace(i):
+    if way == 'import':
+        with open(d + '/.import', 'w') as f:
+            f.write(docs[i].replace('{', '{"id": 1, ', 1) + '\n')
+        return
+    other = d + ('/2.json' if way == 'point' else '/.1.json.tmp')
+    with open(other, 'w') as f:
+        f.write(docs[i])
+    os.rename(other, path)
+
+def write():
+    i = 0
+    while not stop.is_set():
+        i = (i + 1) % 4
+        replace(i)
+
+def read():
+    for _ in range(4000):
+        fd = os.open(path, os.O_RDONLY)
+        got = os.read(fd, 100000).decode()
+        os.close(fd)
+        if got not in docs and got not in compact:
+            wrong.append(got)
+
+threads = [threading.Thread(target=read) for _ in range(2)]
+writer = threading.Thread(target=write)
+for t in threads + [writer]:
+    t.start()
+for t in threads:
+    t.join()
+stop.set()
+writer.join()
+sys.exit('%d wrong: %r' % (len(wrong), wrong[0][:80]) if wrong else 0)
+END
+}
+
+@test "who reads while an import replaces the point sees one version, whole" {
+  replaced import
+}
+
+@test "who reads while a scratch file is renamed over the point does, too" {
+  replaced scratch
+}
+
+@test "who reads while another point is renamed over the point does, too" {
+  replaced point
+}
+
 @test "O_TRUNC, ftruncate and truncate mean what they mean elsewhere" {
   t python3 - "$P/1.json" <<'END'
 import os, sys

@@ -321,3 +321,16 @@ answer = json.loads(text)
 assert len(answer['result']['points']) == 300 and len(text) > 1500000
 END
 }
+
+@test "a query of the wrong length is refused by the write" {
+  t python3 - "$P/.search" <<'END'
+import errno, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+try:
+    os.write(fd, b'{"query": [1]}\n')
+    sys.exit('accepted')
+except OSError as e:
+    assert e.errno == errno.EINVAL, e
+assert b'expected 3 numbers, got 1' in os.read(fd, 1000)
+END
+}
