@@ -92,7 +92,7 @@ seg_filter_bits(struct seg *s, const struct filter *f, struct arena *a,
 	if (*ret == NULL)
 		return no_memory(err);
 	for (uint32_t row = 0; row < n; row++) {
-		bool pass;
+		bool pass = false;
 		int rc;
 
 		if (seg_is_dead(s, row))
@@ -775,7 +775,7 @@ coll_scroll(struct coll *c, const struct scroll_request *r, struct arena *a,
 
 	ret_next->n = 0;
 	while (rc == 0 && (rc = scroll_next(&sc, &at, &id, err)) > 0) {
-		bool pass;
+		bool pass = false;
 
 		arena_reset(&tmp);
 		rc = place_passes(&at, r->filter, &tmp, &pass, err);

@@ -195,6 +195,7 @@ short_tests() {
     run_bats gcc "$root"/tests/crash/*.bats
   }
   build clang clang --buildtype=debug
+  build release gcc --buildtype=release
   build asan gcc --buildtype=debugoptimized -Db_sanitize=address,undefined && {
     run_meson asan --suite unit -t 4
     run_bats_sanitized asan "$root"/tests/mount/*.bats

@@ -344,8 +344,8 @@ tok_integer(const struct json_tok *t, bool *ret_neg, uint64_t *ret,
 int
 json_tok_u64(const struct json_tok *t, uint64_t *ret, struct err *err)
 {
-	uint64_t v;
-	bool neg;
+	uint64_t v = 0;
+	bool neg = false;
 	int rc = tok_integer(t, &neg, &v, err);
 
 	if (rc < 0)
@@ -359,8 +359,8 @@ json_tok_u64(const struct json_tok *t, uint64_t *ret, struct err *err)
 int
 json_tok_i64(const struct json_tok *t, int64_t *ret, struct err *err)
 {
-	uint64_t v;
-	bool neg;
+	uint64_t v = 0;
+	bool neg = false;
 	int rc = tok_integer(t, &neg, &v, err);
 
 	if (rc < 0)

@@ -307,7 +307,7 @@ int
 doc_read(const struct seg_map *m, uint32_t row, struct arena *a,
 	 struct doc *ret, struct err *err)
 {
-	struct block b;
+	struct block b = {0};
 	int rc;
 
 	if (m->n_blocks == 0)
@@ -368,7 +368,7 @@ docs_verify(const struct seg_map *m, struct err *err)
 	uint64_t at = 0;
 
 	for (uint32_t i = 0; i < m->n_blocks; i++) {
-		struct block b;
+		struct block b = {0};
 		int rc = block_get(m, i, &b, err);
 
 		if (rc == 0 && (b.first_row != next || b.at != at))

@@ -91,7 +91,7 @@ static int
 rec_read(struct wal_reader *r, uint64_t at, uint64_t epoch, struct rec *ret,
 	 const uint8_t **ret_body, struct err *err)
 {
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 
 	if (at + WAL_REC_HEAD > r->limit)
 		return 0;
@@ -188,8 +188,8 @@ static int
 rest_record(struct wal_reader *r, uint64_t at, lsn_t missing, struct rest *rest,
 	    uint64_t *ret_room, struct err *err)
 {
-	const uint8_t *body;
-	struct rec rec;
+	const uint8_t *body = NULL;
+	struct rec rec = {0};
 
 	*ret_room = 8;
 	int rc = rec_read(r, at, r->head.epoch, &rec, &body, err);
@@ -210,7 +210,7 @@ rest_scan(struct wal_reader *r, lsn_t missing, struct rest *rest,
 	  struct err *err)
 {
 	uint64_t at = r->at, room;
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 
 	while (at < r->limit) {
 		size_t n = (size_t)MIN(WINDOW, r->limit - at);
@@ -303,8 +303,8 @@ file_next(struct wal_reader *r, struct err *err)
 int
 wal_reader_next(struct wal_reader *r, struct wal_record *ret, struct err *err)
 {
-	const uint8_t *body;
-	struct rec rec;
+	const uint8_t *body = NULL;
+	struct rec rec = {0};
 
 	while (!r->ended) {
 		int rc = rec_read(r, r->at, r->head.epoch, &rec, &body, err);

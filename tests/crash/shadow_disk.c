@@ -535,7 +535,7 @@ tree_out(struct inode *dir, const char *path)
 {
 	inode_out(dir, path);
 	for (uint32_t e = 0; e < dir->n_entries; e++) {
-		char sub[PATH_MAX];
+		char sub[PATH_MAX + NAME_ROOM];
 		struct inode *i = dir->entries[e].inode;
 
 		snprintf(sub, sizeof sub, "%s/%s", path, dir->entries[e].name);
