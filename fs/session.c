@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define THREADS_MAX  64
-#define THREADS_IDLE 10 /* kept, so that none is made for every burst */
+#define THREADS_IDLE 32 /* kept, so that none is made for every burst */
 #define KICK_MS      20
 
 extern char **environ;

@@ -538,7 +538,8 @@ tree_out(struct inode *dir, const char *path)
 		char sub[PATH_MAX + NAME_ROOM];
 		struct inode *i = dir->entries[e].inode;
 
-		snprintf(sub, sizeof sub, "%s/%s", path, dir->entries[e].name);
+		check(snprintf(sub, sizeof sub, "%s/%s", path,
+			       dir->entries[e].name) < (int)sizeof sub);
 		if (i->kept) /* a rename that lasted by half: two names */
 			continue;
 		if (i->is_dir)
