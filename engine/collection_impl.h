@@ -89,7 +89,7 @@ struct coll {
 	_Atomic(struct gen *) gen; /* takes the writes */
 	struct gen *frozen;        /* oldest first */
 	_Atomic uint32_t n_frozen;
-	struct mutex frozen_lock; /* waits for n_frozen to fall */
+	struct mutex frozen_lock; /* writers wait until the backlog falls */
 	struct cond frozen_fell;
 
 	/* ---- manifest ---- */
