@@ -32,6 +32,15 @@ req_stale(struct req *r)
 }
 
 int
+req_name_long(struct req *r, const char *name)
+{
+	if (strnlen(name, FS_NAME_MAX + 1) <= FS_NAME_MAX)
+		return 0;
+	return fail(r, ERR_NAME_LONG, "a name has at most %d bytes",
+		    FS_NAME_MAX);
+}
+
+int
 req_read_only(struct req *r)
 {
 	if (!r->fs->o->read_only)

@@ -132,6 +132,8 @@ int coll_file_rename(struct req *r, uint32_t from_coll, const char *from,
 /* The inode is gone: the kernel looks its path up again. */
 int req_stale(struct req *r);
 int req_read_only(struct req *r); /* ERR_READ_ONLY with -o ro */
+/* ERR_NAME_LONG: the kernel does not check the length of a name. */
+int req_name_long(struct req *r, const char *name);
 
 /* Keeps a line in errors.jsonl; name may be NULL. */
 void req_refused(struct req *r, const struct node *n, const char *name);

@@ -60,9 +60,8 @@ collections_lookup(struct req *r, const struct node *dir, const char *name,
 	int rc;
 
 	(void)dir;
-	if (strnlen(name, FS_NAME_MAX + 1) > FS_NAME_MAX)
-		return fail(r, ERR_NAME_LONG, "a name has at most %d bytes",
-			    FS_NAME_MAX);
+	if (req_name_long(r, name))
+		return -ERR_NAME_LONG;
 	rc = db_catalog_find(r->fs->db, name, r->a, &c, &r->err);
 	if (rc == -ERR_NAME || rc == -ERR_NAME_LONG)
 		return fail(r, ERR_NOT_FOUND, "no such collection");

@@ -61,9 +61,8 @@ root_lookup(struct req *r, const struct node *dir, const char *name,
 	struct coll *c;
 	int rc;
 
-	if (strnlen(name, FS_NAME_MAX + 1) > FS_NAME_MAX)
-		return fail(r, ERR_NAME_LONG, "a name has at most %d bytes",
-			    FS_NAME_MAX);
+	if (req_name_long(r, name))
+		return -ERR_NAME_LONG;
 	if (id_from_name(name, strlen(name), &id, NULL))
 		return fail(r, ERR_NOT_FOUND, "no such point");
 	rc = near_coll(r, dir->coll, &c);
@@ -202,9 +201,8 @@ near_lookup(struct req *r, const struct node *dir, const char *name,
 	struct coll *c;
 	int rc;
 
-	if (strnlen(name, FS_NAME_MAX + 1) > FS_NAME_MAX)
-		return fail(r, ERR_NAME_LONG, "a name has at most %d bytes",
-			    FS_NAME_MAX);
+	if (req_name_long(r, name))
+		return -ERR_NAME_LONG;
 	if (!near_name_parse(name, &id))
 		return fail(r, ERR_NOT_FOUND, "no such neighbour");
 	rc = near_coll(r, dir->coll, &c);
